@@ -1,0 +1,79 @@
+"""Everything that can go wrong and that a caller may want to name.
+
+    LeakyError
+    ├── ConfigurationError          a setting is missing or out of bounds; the process refuses to start
+    ├── Refused                     a client's fault or limit: answered, never retried by us
+    │   ├── InvalidCredential       unknown, malformed, expired or revoked; one answer for all
+    │   ├── AccountSuspended        the payer may not spend
+    │   ├── InsufficientQuota       the account has less than the hold needs
+    │   └── BucketFull              the leaky bucket has no room now; says when
+    ├── HoldNotFound                a settlement names a hold that was never taken
+    └── StoreUnavailable            PostgreSQL or Valkey did not answer; the caller is not to blame
+
+Each class carries a stable ``code``. HTTP appears in the gateway's and the services' error tables only.
+"""
+
+from dataclasses import dataclass
+
+
+class LeakyError(Exception):
+    """Root of all errors that this product raises on purpose."""
+
+    code = "internal_error"
+
+
+class ConfigurationError(LeakyError):
+    """A setting is missing, of the wrong type or out of its bounds."""
+
+    code = "configuration_error"
+
+
+class Refused(LeakyError):
+    """The call is refused because of the caller's own input, credential or limit."""
+
+    code = "refused"
+
+
+class InvalidCredential(Refused):
+    """The credential is unknown, malformed, expired or revoked. Callers must not learn which."""
+
+    code = "invalid_api_key"
+
+
+class AccountSuspended(Refused):
+    """The credential is good, its payer is suspended."""
+
+    code = "account_suspended"
+
+
+@dataclass
+class InsufficientQuota(Refused):
+    """The account cannot cover the hold. Amounts in tokens."""
+
+    needed: int
+    available: int
+    held: int
+    granted: int
+    code = "insufficient_quota"
+
+
+@dataclass
+class BucketFull(Refused):
+    """The bucket has no room for the pour now; ``wait_ms`` is how long until it would, exactly."""
+
+    wait_ms: int
+    capacity: int
+    level: int
+    code = "rate_limit_exceeded"
+
+
+class HoldNotFound(LeakyError):
+    """The hold was never taken in this ledger."""
+
+    code = "hold_not_found"
+
+
+class StoreUnavailable(LeakyError):
+    """A store did not answer in time. Fail closed: 503, never 429."""
+
+    code = "store_unavailable"

@@ -1,0 +1,30 @@
+"""Identifiers: time-ordered UUIDs for rows, and request ids."""
+
+import os
+import re
+import time
+from uuid import UUID
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What we accept as a caller's own request id; anything else is replaced by one of ours."""
+
+_RANDOM_BITS = 74
+_RAND_B_BITS = 62
+
+
+def uuid7() -> UUID:
+    """A UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then random.
+
+    Rows with such keys are inserted at the end of their index, and sort by the time of their making.
+    """
+    random = int.from_bytes(os.urandom(10), "big") & ((1 << _RANDOM_BITS) - 1)
+    rand_a, rand_b = random >> _RAND_B_BITS, random & ((1 << _RAND_B_BITS) - 1)
+    value = (time.time_ns() // 1_000_000) << 80
+    return UUID(int=value | 0x7 << 76 | rand_a << 64 | 0b10 << _RAND_B_BITS | rand_b)
+
+
+def request_id(offered: str | None) -> str:
+    """The caller's request id when it is well-formed, else a new one (``req_`` and 32 hex digits)."""
+    if offered and REQUEST_ID.fullmatch(offered):
+        return offered
+    return f"req_{uuid7().hex}"

