@@ -1,0 +1,44 @@
+"""``python -m gateway``: one gateway process. More of them may share the port; the kernel spreads connections."""
+
+import os
+import socket
+
+import uvicorn
+
+from gateway import settings
+
+
+def main() -> None:
+    """Listen, serve, and on SIGTERM finish what has begun."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaky_tokens.settings.prod")
+    listener = _listener(settings.HOST, settings.PORT)
+    config = uvicorn.Config(
+        "gateway.asgi:application",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(settings.DRAIN_SECONDS),
+        backlog=4096,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(4096)
+    return listener
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""A gateway: its parts, how they start and stop, and the configuration that it follows."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from importlib import import_module
+from typing import Any
+
+import structlog
+
+from gateway import access_log, settings, shell
+from gateway.authentication import Authenticator
+from gateway.config_watch import ConfigWatch
+from gateway.control_plane import QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
+from gateway.exchange import Receive, Send
+from gateway.health import Health
+from gateway.reservations import Reservations
+from gateway.upstream.client import UpstreamClient
+from gateway.valkey import Valkey
+
+log = structlog.get_logger("gateway")
+
+
+class Gateway:
+    """One gateway process, as an ASGI application."""
+
+    snapshot: Snapshot
+    authenticator: Authenticator
+    reservations: Reservations
+    upstreams: UpstreamClient
+    health: Health
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._open = AsyncExitStack()
+        self._started = False
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """ASGI's entry."""
+        if scope["type"] == "http":
+            await shell.handle(self, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def missing(self) -> list[str]:
+        """What start-up has not brought yet."""
+        return [] if self._started else ["configuration"]
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Connect, load the configuration, and begin to follow it. Waits for the stores: they may start later."""
+        database = Database(settings.DATABASE_THREADS)
+        self._open.callback(database.close)
+        valkey = await Valkey.connect(QUOTA_REDIS_URL, timeout_s=settings.VALKEY_TIMEOUT_SECONDS)
+        self._open.push_async_callback(valkey.close)
+        self.upstreams = _upstream_client()
+        self._open.push_async_callback(self.upstreams.close)
+        quota = self._quota(database)
+        self.authenticator = Authenticator(database.principal, settings.CREDENTIAL_CACHE_SIZE)
+        self.reservations = Reservations(quota, valkey, renew_seconds=settings.RENEW_SECONDS)
+        self.health = Health(database, valkey, quota)
+        watch = ConfigWatch(database, self._adopt, poll_seconds=settings.POLL_SECONDS)
+        for forever in (watch.follow_forever(), self.health.watch_forever(), self.reservations.renew_forever()):
+            self._tasks.append(asyncio.create_task(forever))
+
+    def _quota(self, database: Database) -> Quota:
+        return RowLockQuota(database, hold_ms=round(settings.HOLD_SECONDS * 1000))
+
+    def _adopt(self, snapshot: Snapshot, changed: set[str]) -> None:
+        """Take over a new configuration as a whole; calls under way keep the one that they began with."""
+        self.snapshot = snapshot
+        if "credentials" in changed:
+            self.authenticator.forget()
+        self._started = True
+        log.info("configuration.adopted", versions=dict(snapshot.versions), changed=sorted(changed))
+
+    async def stop(self) -> None:
+        """Settle what is left, then let go of everything."""
+        await self.reservations.drain(settings.DRAIN_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._open.aclose()
+        access_log.flush()
+
+
+def _upstream_client() -> UpstreamClient:
+    if settings.UPSTREAM_CLIENT == "aiohttp":
+        client: UpstreamClient = import_module("gateway.upstream.aiohttp_client").AiohttpClient()
+        return client
+    return import_module("gateway.upstream.http1").Http1Client()  # type: ignore[no-any-return]

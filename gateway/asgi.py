@@ -1,0 +1,5 @@
+"""ASGI entry of the gateway."""
+
+from gateway.app import Gateway
+
+application = Gateway()

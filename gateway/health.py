@@ -1,0 +1,75 @@
+"""Liveness and readiness of a gateway.
+
+Ready means that a call could be served now: the configuration is loaded and fresh, both stores answer, and enforcement
+is really there: an account without tokens has been refused. (A limiter that was built and never registered once let
+everything through in a product like this one; so we ask before we open.)
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from apps.core.errors import StoreUnavailable
+from gateway import settings
+from gateway.control_plane import Database, Quota
+from gateway.errors import JSON
+from gateway.exchange import Exchange
+from gateway.valkey import Valkey
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+log = structlog.get_logger("gateway.health")
+
+
+class Health:
+    """What is wrong now, if anything: asked every half second, so that a look costs nothing."""
+
+    def __init__(self, database: Database, valkey: Valkey, quota: Quota) -> None:
+        self._database = database
+        self._valkey = valkey
+        self._quota = quota
+        self._enforced = False
+        self.failing: list[str] = ["starting"]
+
+    async def watch_forever(self) -> None:
+        """Ask the stores, again and again."""
+        while True:
+            self.failing = await self._ask()
+            await asyncio.sleep(settings.POLL_SECONDS)
+
+    async def _ask(self) -> list[str]:
+        failing = []
+        try:
+            await self._valkey.call("PING")
+        except StoreUnavailable:
+            failing.append("valkey")
+        try:
+            async with asyncio.timeout(1):
+                await self._database.versions()
+                self._enforced = self._enforced or await self._canary_is_refused()
+        except (StoreUnavailable, TimeoutError):
+            failing.append("postgresql")
+        if not self._enforced:
+            failing.append("quota_enforcement")
+        return failing
+
+    async def _canary_is_refused(self) -> bool:
+        refused = await self._quota.refuses_canary()
+        if not refused:
+            log.critical("quota.not_enforced")
+        return refused
+
+
+async def livez(_gateway: "Gateway", exchange: Exchange) -> None:
+    """The process runs. Depends on no store."""
+    await exchange.answer(200, (JSON,), b'{"status":"ok"}')
+
+
+async def readyz(gateway: "Gateway", exchange: Exchange) -> None:
+    """200 when calls can be served, else 503 with the names of what is missing."""
+    failing = [*gateway.health.failing, *gateway.missing()]
+    body = orjson.dumps({"status": "unavailable" if failing else "ok", "failing": failing})
+    await exchange.answer(503 if failing else 200, (JSON,), body)

@@ -1,0 +1,121 @@
+"""THE LINE: a proxied call, from its first byte to its booking, top to bottom.
+
+authenticate, parse, plan (model, price, bound), pour and hold, forward, relay while metering, settle. Nothing is held
+before the plan stands; nothing leaves before the hold stands; what has left is booked whatever happens then.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apps.core.errors import AccountSuspended, InsufficientQuota
+from gateway import errors, relay, settings, strict_json
+from gateway.call import CLIENT_CLOSED, DEADLINE, Call, failure
+from gateway.control_plane import Upstream
+from gateway.dialects.openai.operations import Operation
+from gateway.exchange import Exchange, Header
+from gateway.plan import Plan, plan_call
+from gateway.reservations import Reservation
+from gateway.upstream.client import Limits, UpstreamError, UpstreamResponse, UpstreamUnreachable
+from gateway.upstream.origin import Target
+
+if TYPE_CHECKING:
+    from gateway.app import Gateway
+
+USER_AGENT = b"leaky-tokens/0.1"
+
+
+async def serve(gateway: "Gateway", exchange: Exchange, operation: Operation) -> None:
+    """Serve one model call.
+
+    Raises:
+        ApiError: the answer to give, when none has begun.
+        ClientGoneError: nobody is there to be answered.
+    """
+    principal = await gateway.authenticator.principal(exchange)
+    body = strict_json.loads(await exchange.body())
+    plan = plan_call(gateway.snapshot, principal, operation, body, datetime.now(UTC))
+    reservation = await _admit(gateway, exchange, plan)
+    call = Call(exchange, gateway.reservations, reservation)
+    deadline = asyncio.get_running_loop().call_later(settings.CALL_SECONDS, call.cut, DEADLINE)
+    exchange.on_leave(lambda: call.cut(CLIENT_CLOSED))
+    try:
+        await relay.relay(call, await _forward(gateway, call))
+    finally:
+        deadline.cancel()
+        call.abandon()
+
+
+async def _admit(gateway: "Gateway", exchange: Exchange, plan: Plan) -> Reservation:
+    exchange.fields |= {"model": plan.model.name, "provider": plan.provider.slug, "held_tokens": plan.bound.tokens}
+    try:
+        reservation = await gateway.reservations.admit(exchange, plan)
+    except InsufficientQuota as short:
+        raise errors.insufficient_quota(short.needed, short.available, short.held, short.granted) from None
+    except AccountSuspended:
+        raise errors.suspended() from None
+    exchange.fields["reservation_id"] = str(reservation.id)
+    return reservation
+
+
+async def _forward(gateway: "Gateway", call: Call) -> UpstreamResponse:
+    """Send the call to the provider's upstreams in turn: the next only while not one byte has left for the last.
+
+    Raises:
+        ApiError, ClientGoneError
+    """
+    error: UpstreamError = UpstreamUnreachable("the provider has no upstream that is switched on")
+    for upstream in call.plan.provider.upstreams:
+        try:
+            return await _send(gateway, call, upstream)
+        except UpstreamUnreachable as unreachable:
+            error = unreachable
+        except UpstreamError as broken:
+            error = broken
+            break
+    answer = failure(error)
+    call.release("upstream_error" if answer.status != 504 else "timeout", answer.status)
+    raise answer
+
+
+async def _send(gateway: "Gateway", call: Call, upstream: Upstream) -> UpstreamResponse:
+    target = Target.of(upstream.base_url)
+    limits = Limits(connect=upstream.connect_timeout_ms / 1000, first_byte=upstream.first_byte_timeout_ms / 1000)
+    sending = asyncio.ensure_future(
+        gateway.upstreams.request(
+            target.origin,
+            b"POST",
+            target.path + call.plan.operation.upstream_path.encode(),
+            _upstream_headers(call, upstream),
+            call.plan.body,
+            limits,
+        )
+    )
+    call.stop_with(sending.cancel)
+    try:
+        return await sending
+    except asyncio.CancelledError:
+        if call.cut_by is None:
+            sending.cancel()
+            raise
+        call.finish_cut()
+        raise call.cut_error() from None
+
+
+def _upstream_headers(call: Call, upstream: Upstream) -> list[Header]:
+    """What a provider sees: our own few headers, and those of the client that the operator lets pass by name."""
+    exchange = call.exchange
+    headers = [
+        (b"authorization", b"Bearer " + upstream.credential.reveal().encode()),
+        (b"content-type", b"application/json"),
+        (b"accept", b"text/event-stream" if call.plan.streamed else b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", USER_AGENT),
+        (b"x-request-id", exchange.request_id.encode()),
+        (b"traceparent", exchange.trace.traceparent().encode()),
+    ]
+    if exchange.trace.state:
+        headers.append((b"tracestate", exchange.trace.state))
+    if upstream.forward_headers:
+        headers += [pair for pair in exchange.headers if pair[0].decode("latin-1") in upstream.forward_headers]
+    return headers

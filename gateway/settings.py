@@ -1,0 +1,88 @@
+"""The gateway's own settings, read once at import."""
+
+from apps.core import environment
+
+HOST = environment.text("GATEWAY_HOST", "127.0.0.1", "Address on which the gateway listens.")
+PORT = environment.integer("GATEWAY_PORT", 8080, "Port on which the gateway listens.", minimum=1, maximum=65535)
+ALLOWED_HOSTS = frozenset(
+    environment.words(
+        "GATEWAY_ALLOWED_HOSTS", "", "Host names that are answered, without port. Empty: any well-formed."
+    )
+)
+BODY_LIMIT = environment.integer(
+    "GATEWAY_BODY_LIMIT_BYTES", 10 * 1024 * 1024, "Largest request body.", minimum=1024, maximum=256 * 1024 * 1024
+)
+HEADER_LIMIT = environment.integer(
+    "GATEWAY_HEADER_LIMIT_BYTES", 64 * 1024, "Largest request head.", minimum=4096, maximum=1024 * 1024
+)
+HEADER_COUNT_LIMIT = environment.integer(
+    "GATEWAY_HEADER_COUNT_LIMIT", 200, "Most header lines of a request.", minimum=20, maximum=2000
+)
+BODY_SECONDS = environment.number(
+    "GATEWAY_BODY_SECONDS",
+    30,
+    "Time in which a request's body must have arrived (408 after it).",
+    minimum=1,
+    maximum=600,
+)
+CALL_SECONDS = environment.number(
+    "GATEWAY_CALL_SECONDS",
+    900,
+    "Longest life of a call, streams included; no upstream outlives it.",
+    minimum=1,
+    maximum=3600,
+)
+STALL_SECONDS = environment.number(
+    "GATEWAY_STALL_SECONDS",
+    60,
+    "How long a client may leave a stream unread before it is cut.",
+    minimum=1,
+    maximum=3600,
+)
+DRAIN_SECONDS = environment.number(
+    "GATEWAY_DRAIN_SECONDS", 60, "How long a stop waits for calls and settlements under way.", minimum=0, maximum=3600
+)
+HOLD_SECONDS = environment.number(
+    "GATEWAY_HOLD_SECONDS",
+    60,
+    "Life of a hold between renewals; a dead gateway's holds end after it.",
+    minimum=0.2,
+    maximum=3600,
+)
+RENEW_SECONDS = environment.number(
+    "GATEWAY_RENEW_SECONDS",
+    10,
+    "Interval at which live holds are renewed with their progress.",
+    minimum=0.1,
+    maximum=600,
+)
+POLL_SECONDS = environment.number(
+    "GATEWAY_POLL_SECONDS",
+    0.5,
+    "How often the versions of the configuration are polled, behind the push.",
+    minimum=0.05,
+    maximum=60,
+)
+DATABASE_THREADS = environment.integer(
+    "GATEWAY_DATABASE_THREADS",
+    8,
+    "Threads, each with one connection, for what needs PostgreSQL.",
+    minimum=1,
+    maximum=100,
+)
+CREDENTIAL_CACHE_SIZE = environment.integer(
+    "GATEWAY_CREDENTIAL_CACHE_SIZE", 100_000, "Credentials kept in memory.", minimum=100, maximum=10_000_000
+)
+VALKEY_TIMEOUT_SECONDS = environment.number(
+    "GATEWAY_VALKEY_TIMEOUT_SECONDS",
+    0.1,
+    "How long Valkey may take before a call is refused with 503.",
+    minimum=0.01,
+    maximum=10,
+)
+METRICS_NETWORKS = environment.words(
+    "GATEWAY_METRICS_NETWORKS", "127.0.0.0/8,::1/128", "Networks from which /metrics answers; 404 to all others."
+)
+UPSTREAM_CLIENT = environment.choice(
+    "GATEWAY_UPSTREAM_CLIENT", "http1", "HTTP client towards providers.", options=("http1", "aiohttp")
+)
