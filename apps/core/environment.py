@@ -6,6 +6,7 @@ two against each other.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -23,6 +24,7 @@ class Declaration:
     default: str
     bounds: str
     purpose: str
+    module: str
 
 
 DECLARED: dict[str, Declaration] = {}
@@ -89,7 +91,8 @@ def choice_of(name: str, default: str, options: tuple[str, ...]) -> str:
 
 
 def _declare(name: str, default: str, bounds: str, purpose: str) -> None:
-    DECLARED[name] = Declaration(name, default, bounds, purpose)
+    module = sys._getframe(2).f_globals["__name__"]  # noqa: SLF001 (who declares it decides where it is documented)
+    DECLARED.setdefault(name, Declaration(name, default, bounds, purpose, module))
 
 
 def _parse(name: str, kind: Callable[[str], T], default: T) -> T:
