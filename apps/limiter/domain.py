@@ -47,10 +47,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a pour fitted. Where several buckets were asked, this is the one that decided.
+    """Whether a pour fitted. Where several buckets were asked, ``bucket`` is the one that decided.
 
-    ``level_micro`` is the level now, with the pour if it was allowed. ``wait_ms`` is how long until a refused pour would
-    fit, exactly, if nobody else pours; 0 when it was allowed. A pour larger than the bucket never fits: then
+    ``level_micro`` is the level now, with the pour if it was allowed. ``wait_ms`` is how long until a refused pour
+    would fit, exactly, if nobody else pours; 0 when it was allowed. A pour larger than the bucket never fits: then
     ``fits_ever`` is False and there is nothing to wait for.
     """
 
@@ -92,13 +92,13 @@ def pour(state: State, bucket: Bucket, tokens: int, now_ms: int) -> tuple[State,
     now = _leaked(state, bucket, now_ms)
     excess = now.level_micro + tokens * MICRO - bucket.capacity * MICRO
     if tokens > bucket.capacity:
-        return state, Decision(False, now.level_micro, bucket, fits_ever=False)
+        return state, Decision(allowed=False, level_micro=now.level_micro, bucket=bucket, fits_ever=False)
     if excess > 0:
         # Where the clock was set back, the bucket leaks again only when the clock is where it was.
         wait_ms = now.updated_ms - now_ms + _ceil_div(excess, bucket.leak)
-        return state, Decision(False, now.level_micro, bucket, wait_ms)
+        return state, Decision(allowed=False, level_micro=now.level_micro, bucket=bucket, wait_ms=wait_ms)
     poured = State(now.level_micro + tokens * MICRO, now.updated_ms)
-    return poured, Decision(True, poured.level_micro, bucket)
+    return poured, Decision(allowed=True, level_micro=poured.level_micro, bucket=bucket)
 
 
 def pour_all(

