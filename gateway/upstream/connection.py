@@ -9,6 +9,7 @@ import asyncio
 import math
 import select
 from collections.abc import Callable
+from typing import cast
 
 from gateway.upstream.answer import Answer
 from gateway.upstream.client import UpstreamBroken, UpstreamError, UpstreamTimeout
@@ -113,8 +114,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - the loop's promise, told to the type checker
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._poller.register(transport.get_extra_info("socket").fileno(), _PEER_HAS_LEFT)
 
     def data_received(self, data: bytes) -> None:

@@ -1,5 +1,7 @@
 """The framing of answers without sockets: every case cut at every place."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,7 +62,7 @@ BAD = {
 def _fed(stream: bytes, places: list[int], limits: Limits | None = None) -> Answer:
     answer = Answer(limits or Limits())
     bounds = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in itertools.pairwise(bounds):
         answer.feed(stream[begin:end])
     return answer
 
