@@ -5,6 +5,7 @@ longer than ``first_byte``, and framing is as strict as aiohttp's parser is, whi
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class AiohttpClient:
                 method.decode(),
                 URL(f"{origin.scheme}://{host.decode()}{target.decode()}", encoded=True),
                 headers=[(name.decode(), value.decode("latin-1")) for name, value in _sent(headers)],
-                data=body or None,
+                data=io.BytesIO(body) if body else None,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=limits.first_byte),
                 max_line_size=limits.head_bytes,
@@ -120,7 +121,7 @@ class AiohttpResponse:
         """Close the connection at once, unless the answer has been read to its end."""
         if not self._response.content.at_eof():
             self._is_aborted = True
-        self._response.close()
+            self._response.close()
 
 
 def _sent(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
