@@ -1,0 +1,1 @@
+"""Background work: Celery tasks on a schedule, and the loops that run inside the worker processes."""

@@ -1,0 +1,31 @@
+"""Every periodic job, one list.
+
+Each expires when the next is due: after an outage one of them runs, not a heap of them. None may count on running
+once or on time; what must flow is a loop (:mod:`workers.loops`).
+"""
+
+from typing import TypedDict
+
+BEAT_SECONDS = 5
+CHECK_LOOPS_SECONDS = 15
+
+
+class Entry(TypedDict):
+    """One periodic job as Celery's beat reads it; ``schedule`` in seconds."""
+
+    task: str
+    schedule: int
+    options: dict[str, int]
+
+
+def every(seconds: int, task: str) -> Entry:
+    """A job each ``seconds``, dropped when nobody took it within that time."""
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
+SCHEDULE: dict[str, Entry] = {
+    # Beat is alive, the broker takes messages, and a worker executes them.
+    "beat_heartbeat": every(BEAT_SECONDS, "workers.tasks.watch.beat_heartbeat"),
+    # The watchdog of the loops.
+    "check_loops": every(CHECK_LOOPS_SECONDS, "workers.tasks.watch.check_loops"),
+}
