@@ -5,12 +5,17 @@ import os
 import signal
 from pathlib import Path
 
+import httpx
 import psycopg
 import redis
+from celery import Celery
 
+from leaky_tokens.local.ports import free_port
 from tests.integration.workers.conftest import Broker, Passes
 from tests.integration.workers.processes import Start, until
 from workers import heartbeat
+from workers.ready import is_ready
+from workers.routes import WATCH_QUEUE
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +145,39 @@ def test_a_lost_session_is_replaced(database: Database, worker: Start, passes: P
     logger.info("passes after lost session: %.2f s", seconds)
     assert "loop failed" in process.text()
     assert overlaps(database) == 0
+
+
+def test_the_watchdog_names_a_loop_that_nobody_runs(worker: Start, broker: Broker) -> None:
+    """The probe's table is missing, so every pass fails and none gives a sign of life."""
+    broker.start()
+    process = worker(REDIS_URL=broker.valkey.url())
+    until(lambda: "loop failed" in process.text(), 20, "a pass fails")
+    with Celery(broker=broker.valkey.url()) as sender:
+        sender.send_task("workers.tasks.watch.check_loops", queue=WATCH_QUEUE)
+    until(lambda: '"event": "loop is stale"' in process.text(), 10, "the watchdog names it")
+    assert process.terminate() <= 5
+
+
+def test_metrics_of_a_worker_are_exposed(worker: Start, passes: Passes) -> None:
+    port = free_port()
+    worker(WORKER_METRICS_PORT=str(port))
+    until(lambda: passes() >= 5, 20, "5 passes")
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert 'leaky_loop_is_leader{loop="probe"} 1.0' in page
+    assert 'leaky_loop_pass_seconds_count{loop="probe"}' in page
+    assert 'leaky_loop_stale{loop="probe"} 0.0' in page
+    assert "leaky_beat_stale" in page
+
+
+def test_the_products_own_worker_becomes_ready_and_expires_holds(
+    committed: None, worker: Start, broker: Broker
+) -> None:
+    broker.start()
+    process = worker(app="workers.celery", REDIS_URL=broker.valkey.url())
+    until(lambda: is_ready(broker.valkey.url(), "worker"), 20, "ready")
+    assert not is_ready(broker.valkey.url(), "beat")
+    assert process.terminate() <= 5
+    assert "loop failed" not in process.text()
 
 
 def test_beat_sends_and_the_worker_answers_for_it(
