@@ -10,12 +10,14 @@ Needs a direct connection or a pooler in session mode; behind transaction poolin
 """
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
+import psycopg
+import structlog
 from django.db import connection
 
-if TYPE_CHECKING:
-    import psycopg
+_CANCEL_SECONDS = 0.3
+
+logger = structlog.get_logger(__name__)
 
 
 class Lease:
@@ -57,8 +59,12 @@ class Lease:
     def interrupt(self) -> None:
         """Cancel the statement that a pass of ours runs now. For another thread, when the process must stop."""
         session = self._session
-        if session is not None and not session.closed:
-            session.cancel_safe(timeout=1)
+        if session is None or session.closed:
+            return
+        try:
+            session.cancel_safe(timeout=_CANCEL_SECONDS)
+        except psycopg.Error as error:
+            logger.warning("statement not cancelled", lease=self._name, reason=str(error))
 
     def _try(self) -> bool:
         with connection.cursor() as cursor:

@@ -1,6 +1,7 @@
 """A loop: what must flow within a second, pass after pass, by one holder at a time over all workers."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -18,7 +19,8 @@ BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """The wait after the first, second, … failed pass in a row; the last goes on. Short: a store that is back is used."""
 
 _FINISH_SECONDS = 1.0
-_INTERRUPTED_SECONDS = 0.7
+_INTERRUPT_SECONDS = 0.6
+_INTERRUPT_EVERY_SECONDS = 0.1
 
 logger = structlog.get_logger(__name__)
 
@@ -55,14 +57,16 @@ class Loop:
         self._stopping.set()
 
     def join(self) -> bool:
-        """Wait for the end of the pass, and after a second cancel its statement. At most two seconds in all.
+        """Wait for the end of the pass, and after a second cancel its statements. At most two seconds in all.
 
-        Returns whether the loop has ended.
+        Again and again, because a cancellation between two statements of a pass meets none. Returns whether the loop
+        has ended.
         """
         self._thread.join(_FINISH_SECONDS)
-        if self._thread.is_alive():
+        deadline = time.monotonic() + _INTERRUPT_SECONDS
+        while self._thread.is_alive() and time.monotonic() < deadline:
             self._lease.interrupt()
-            self._thread.join(_INTERRUPTED_SECONDS)
+            self._thread.join(_INTERRUPT_EVERY_SECONDS)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

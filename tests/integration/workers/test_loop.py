@@ -113,6 +113,22 @@ def test_a_long_statement_is_cancelled_when_the_loop_must_stop() -> None:
     assert sample("leaky_loop_errors_total", loop) == 1
 
 
+def test_a_pass_of_many_short_statements_is_cancelled_too() -> None:
+    began = threading.Event()
+
+    def work() -> int:
+        while True:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.01)")
+            began.set()
+
+    loop = Loop(name(), work, full=1)
+    loop.start("this-test")
+    assert began.wait(5)
+    loop.stop_soon()
+    assert loop.join()
+
+
 def test_a_dead_cache_does_not_stop_the_passes(run: Run, settings: LazySettings) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     loop = run(Loop(name(), lambda: 1, full=10, idle_seconds=0.01))

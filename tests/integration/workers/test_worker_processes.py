@@ -169,26 +169,16 @@ def test_metrics_of_a_worker_are_exposed(worker: Start, passes: Passes) -> None:
     assert "leaky_beat_stale" in page
 
 
-def test_the_products_own_worker_becomes_ready_and_expires_holds(
-    committed: None, worker: Start, broker: Broker
-) -> None:
-    broker.start()
-    process = worker(app="workers.celery", REDIS_URL=broker.valkey.url())
-    until(lambda: is_ready(broker.valkey.url(), "worker"), 20, "ready")
-    assert not is_ready(broker.valkey.url(), "beat")
-    assert process.terminate() <= 5
-    assert "loop failed" not in process.text()
-
-
 def test_beat_sends_and_the_worker_answers_for_it(
     database: Database, worker: Start, start: Start, broker: Broker, tmp_path: Path
 ) -> None:
     broker.start()
     environment = {"REDIS_URL": broker.valkey.url()}
     process = worker(**environment)
+    assert not is_ready(broker.valkey.url(), "beat")
     beat = start("beat", "--schedule", f"{tmp_path}/schedule", **environment)
     with redis.Redis.from_url(broker.valkey.url()) as cache:
-        seconds = until(lambda: cache.exists(heartbeat.BEAT), 20, "beat's heartbeat")
+        seconds = until(lambda: is_ready(broker.valkey.url(), "beat"), 20, "beat's heartbeat")
         logger.info("beat ready: %.2f s", seconds)
         first = cache.get(heartbeat.BEAT)
         until(lambda: cache.get(heartbeat.BEAT) != first, 15, "the next heartbeat")
