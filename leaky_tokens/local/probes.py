@@ -1,0 +1,37 @@
+"""Questions that tell whether a process works. Each is asked again and again until the answer is yes."""
+
+import http.client
+from collections.abc import Callable
+
+import redis
+
+ASK_SECONDS = 1.0
+
+
+def answers(port: int, path: str) -> Callable[[], bool]:
+    """Whether ``GET path`` on 127.0.0.1 is answered by 200."""
+
+    def ask() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ASK_SECONDS)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ask
+
+
+def beats(redis_url: str, key: str) -> Callable[[], bool]:
+    """Whether a heartbeat lies in the cache under ``key`` (of Django's cache, which prefixes and versions its keys)."""
+
+    def ask() -> bool:
+        try:
+            with redis.Redis.from_url(redis_url, socket_timeout=ASK_SECONDS) as client:
+                return bool(client.exists(f":1:{key}"))
+        except redis.RedisError:
+            return False
+
+    return ask
