@@ -39,12 +39,12 @@ class Place:
         return self.root / "logs" / f"{name}.log"
 
     def rotate_log(self, name: str) -> Path:
-        """The log to append to; one that has grown past 1 MB becomes ``.1``, that ``.2``, and the oldest goes."""
+        """The log to append to; one that has grown past 1 MB becomes ``.1``, and so on to ``.3``."""
         log = self.log(name)
         if log.exists() and log.stat().st_size > LOG_BYTES:
-            for number in range(LOGS_KEPT - 1, 0, -1):
+            for number in range(LOGS_KEPT, 0, -1):
                 older = log.with_suffix(f".log.{number}")
-                newer = log if number == 1 else log.with_suffix(f".log.{number - 1}")
+                newer = log.with_suffix(f".log.{number - 1}") if number > 1 else log
                 if newer.exists():
                     newer.replace(older)
         return log

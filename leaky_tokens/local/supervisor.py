@@ -18,7 +18,7 @@ from typing import Protocol
 from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.place import ROOT, Place
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+LONGEST_PAUSE = 10.0
 CRASHES_ALLOWED, CRASH_WINDOW = 5, 60.0
 ASK_EVERY = 0.05
 
@@ -59,6 +59,7 @@ class Supervisor:
     place: Place
     inherited: int
     watcher: Watcher
+    first_pause: float = 0.5
 
     @asynccontextmanager
     async def running(self, programs: list[Program]) -> AsyncIterator[None]:
@@ -101,7 +102,7 @@ class Supervisor:
 async def _keep(supervisor: Supervisor, program: Program, ready: asyncio.Event) -> None:
     """Run ``program`` until we are cancelled; start it again when it ends by itself."""
     crashes: deque[float] = deque(maxlen=CRASHES_ALLOWED)
-    pause = FIRST_PAUSE
+    pause = supervisor.first_pause
     while True:
         started = time.monotonic()
         code = await _run_once(supervisor, program, ready)
@@ -112,7 +113,7 @@ async def _keep(supervisor: Supervisor, program: Program, ready: asyncio.Event) 
         if len(crashes) == CRASHES_ALLOWED and crashes[-1] - crashes[0] < CRASH_WINDOW:
             raise RunFailed(_last_words(f"{program.name} crashed {CRASHES_ALLOWED} times within a minute", code, tail))
         # Whoever ran well for a minute starts over with the short pause.
-        pause = FIRST_PAUSE if crashes[-1] - started > CRASH_WINDOW else pause
+        pause = supervisor.first_pause if crashes[-1] - started > CRASH_WINDOW else pause
         supervisor.watcher.crashed(program.name, code, tail, pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
