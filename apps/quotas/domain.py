@@ -4,7 +4,9 @@ A hold is taken before a call leaves and ends exactly once: settled with what th
 its gateway stopped renewing it. A settlement that comes after the expiry corrects it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
 from uuid import UUID, uuid5
 
 from apps.core.units import Usage, Weights
@@ -100,3 +102,142 @@ def split(*, tokens: int, held: int, available: int) -> Split:
     from_hold = min(tokens, held)
     from_available = min(tokens - from_hold, max(available, 0))
     return Split(from_hold, held - from_hold, from_available, tokens - from_hold - from_available)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a late settlement takes, in tokens: from the account and from the house. Negative: it gives back."""
+
+    charged: int
+    absorbed: int
+
+
+def correct(*, tokens: int, charged: int, absorbed: int, available: int) -> Correction:
+    """Bring an expired hold, for which ``charged + absorbed`` was taken, to what the call really cost.
+
+    More is taken from what is available, then from the house; less is given back to the house first, because the
+    account had been charged only what it could pay.
+    """
+    difference = tokens - charged - absorbed
+    if difference >= 0:
+        more = min(difference, max(available, 0))
+        return Correction(more, difference - more)
+    unborne = min(-difference, absorbed)
+    return Correction(difference + unborne, -unborne)
+
+
+class Status(StrEnum):
+    """Where a hold stands. Only ``EXPIRED`` can be left, once, by a late settlement."""
+
+    HELD = "HELD"
+    SETTLED = "SETTLED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class Code(StrEnum):
+    """Why tokens moved. One code happens at most once per account and reference (hold or grant)."""
+
+    GRANT = "GRANT"
+    HOLD = "HOLD"
+    SETTLE = "SETTLE"
+    RELEASE = "RELEASE"
+    OVERRUN = "OVERRUN"
+    ABSORB = "ABSORB"
+    SETTLE_FIX = "SETTLE_FIX"
+    ABSORB_FIX = "ABSORB_FIX"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A double entry: ``amount`` tokens leave the balance ``debit`` and arrive in ``credit``.
+
+    Balances are the columns of an account; ``issuer`` and ``house`` are ours.
+    """
+
+    code: Code
+    debit: str
+    credit: str
+    amount: int
+
+
+def entries_of_end(parts: Split) -> list[Entry]:
+    """The entries that end a hold."""
+    return _moving(
+        Entry(Code.SETTLE, "held", "spent", parts.from_hold),
+        Entry(Code.RELEASE, "held", "available", parts.back),
+        Entry(Code.OVERRUN, "available", "spent", parts.from_available),
+        Entry(Code.ABSORB, "house", "absorbed", parts.absorbed),
+    )
+
+
+def entries_of_correction(correction: Correction) -> list[Entry]:
+    """The entries that correct a hold which had expired."""
+    return _moving(
+        _either_way(Code.SETTLE_FIX, "available", "spent", correction.charged),
+        _either_way(Code.ABSORB_FIX, "house", "absorbed", correction.absorbed),
+    )
+
+
+def _either_way(code: Code, source: str, target: str, amount: int) -> Entry:
+    return Entry(code, source, target, amount) if amount >= 0 else Entry(code, target, source, -amount)
+
+
+def _moving(*entries: Entry) -> list[Entry]:
+    return [entry for entry in entries if entry.amount]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and its balances, in tokens.
+
+    ``granted = pending + available + leased + held + spent + expired + refunded``; ``absorbed`` stands beside it.
+    """
+
+    id: UUID
+    payer_kind: str
+    payer_id: UUID
+    provider: str
+    suspended: bool
+    granted: int
+    pending: int
+    available: int
+    leased: int
+    held: int
+    spent: int
+    expired: int
+    refunded: int
+    absorbed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A balance that is not what its evidence adds up to: the column, its value, and the sum of transfers or holds."""
+
+    account: UUID
+    balance: str
+    value: int
+    evidence: int
+
+
+def facts_to_json(facts: CallFacts) -> dict[str, Any]:
+    """A call's facts as the hold keeps them until its end."""
+    plain = asdict(facts)
+    return plain | {name: str(plain[name]) for name in ("payer_id", "user_id", "org_id") if plain[name]}
+
+
+def facts_from_json(plain: dict[str, Any]) -> CallFacts:
+    """The inverse of :func:`facts_to_json`."""
+    ids = {name: UUID(plain[name]) for name in ("payer_id", "user_id", "org_id") if plain[name]}
+    return CallFacts(**{**plain, **ids, "weights": Weights(**plain["weights"])})
+
+
+def expiry(*, hold: UUID, account: UUID, progress: int, latency_ms: int) -> Settlement:
+    """How a hold ends whose gateway stopped renewing it: charged what it had reported, in tokens.
+
+    Which kinds of tokens they were is not known, so the event counts none and no money.
+    """
+    source = "counted" if progress else "none"
+    return Settlement(
+        hold, account, progress, Usage(), "expired", source, status=0, latency_ms=latency_ms, finished_by="sweeper"
+    )

@@ -1,0 +1,5 @@
+"""The outbox's only door: events written with their fact. The relay sends them later."""
+
+from apps.outbox.services import append
+
+__all__ = ["append"]

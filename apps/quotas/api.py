@@ -1,0 +1,36 @@
+"""The ledger's only door: holds taken, renewed, settled and expired; grants; balances.
+
+All functions are synchronous and use the calling thread's connection.
+"""
+
+from apps.quotas.domain import (
+    Account,
+    CallFacts,
+    Difference,
+    Hold,
+    Settled,
+    Settlement,
+    account_id,
+)
+from apps.quotas.selectors import balance, balances_of, check_identities
+from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
+
+__all__ = [
+    "Account",
+    "CallFacts",
+    "Difference",
+    "Hold",
+    "Settled",
+    "Settlement",
+    "account_id",
+    "balance",
+    "balances_of",
+    "check_identities",
+    "expire_holds",
+    "grant",
+    "renew",
+    "reopen",
+    "reserve",
+    "settle",
+    "suspend",
+]
