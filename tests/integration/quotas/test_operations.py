@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota
 from apps.outbox.models import OutboxEvent
 from apps.quotas.api import (
+    Difference,
     Settled,
     account_id,
     balance,
@@ -311,6 +312,17 @@ def test_a_released_hold_has_an_event_that_costs_nothing() -> None:
     assert (event.type, event.version, event.aggregate_type) == ("token-usage", 1, "account")
     assert (event.traceparent, event.aggregate_id) == (hold.facts.traceparent, hold.account)
     assert (event.data["charged"], event.data["cost_micro"], event.data["outcome"]) == (0, 0, "upstream_error")
+
+
+def test_a_balance_without_its_evidence_is_found() -> None:
+    account = funded_account(100)
+    hold = hold_of(account, 30)
+    reserve(hold, ttl_ms=MINUTE_MS)
+
+    Hold.objects.filter(id=hold.id).update(amount=29)
+
+    assert check_identities(account) == [Difference(account, "held (holds)", 30, 29)]
+    assert check_identities() == check_identities(account)
 
 
 def test_statements_per_operation_do_not_grow(
