@@ -1,9 +1,10 @@
-"""Users: who signs in, owns keys and pays for their own calls."""
+"""Users: who signs in, owns keys and pays for their own calls. API keys: how programs call in a user's name."""
 
 import uuid
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.db.models.functions import Now
 
 
 class User(AbstractUser):
@@ -11,3 +12,42 @@ class User(AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(unique=True)
+
+
+class ApiKey(models.Model):
+    """A key's public part and the digest of the whole. Never deleted: usage events name it by its id.
+
+    ``org_id`` is an opaque id here (organisations know users, not the other way round); whether the owner is a member
+    is asked on every use.
+    """
+
+    id = models.CharField("key id", max_length=10, primary_key=True, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_keys")
+    org_id = models.UUIDField(
+        "organisation",
+        null=True,
+        blank=True,
+        help_text="Id of the organisation that pays; the key works only while its owner is a member. "
+        "Empty: the owner pays.",
+    )
+    name = models.CharField(max_length=100, help_text="What the key is for, so that it can be revoked with confidence.")
+    digest = models.CharField(max_length=64, editable=False)
+    allowed_models = models.JSONField(
+        null=True, blank=True, help_text='Names of the models it may call, as in ["gpt-4o-mini"]. Empty: all models.'
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty: never.")
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})"
+
+    @property
+    def display_prefix(self) -> str:
+        """As much of the key as may be shown: enough to recognise it, nothing of its secret."""
+        return f"leaky_{self.owner_id}_{self.id}…"

@@ -27,7 +27,10 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a provider is reached. ``credential`` is in memory only; its ``repr`` must never show it."""
+    """Where a provider is reached. ``credential`` is in memory only; its ``repr`` must never show it.
+
+    ``base_url`` ends without a slash. An empty credential: the upstream wants none, so none is sent.
+    """
 
     id: str
     base_url: str
@@ -98,3 +101,17 @@ class Catalogue:
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model as a seed describes it: weights of one, prices in micro-dollars per million provider tokens."""
+
+    name: str
+    kind: str
+    encoding: str
+    context_window: int
+    max_output: int
+    input_price: int
+    cached_input_price: int
+    output_price: int

@@ -1,0 +1,15 @@
+"""The only door to users and API keys."""
+
+from apps.accounts.domain import KeyRecord
+from apps.accounts.selectors import find_key, find_user
+from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_api_keys
+
+__all__ = [
+    "KeyRecord",
+    "create_api_key",
+    "find_key",
+    "find_user",
+    "open_user",
+    "revoke_api_key",
+    "revoke_api_keys",
+]

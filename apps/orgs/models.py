@@ -1,0 +1,121 @@
+"""Organisations, their members, and the tiers that limit payers."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from apps.core.ids import uuid7
+
+MAX_CAPACITY = 10**9
+"""Largest bucket, in tokens: its level in micro-tokens stays exact in Lua's doubles."""
+
+MAX_LEAK_RATE = 10**12
+"""Fastest leak, in milli-tokens per second: the largest bucket in one second."""
+
+
+def _within(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
+    return [MinValueValidator(low), MaxValueValidator(high)]
+
+
+class Organisation(models.Model):
+    """A payer with members. Never deleted while it has any; the ledger names it by its id for ever."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(unique=True, help_text="Short name for URLs and commands.")
+    suspended = models.BooleanField(default=False, help_text="While set, calls that it would pay are refused.")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A user may let an organisation pay. Ending it ends all keys of the user's that the organisation pays."""
+
+    class Role(models.TextChoices):
+        """What a member may do; any member may spend."""
+
+        MEMBER = "member"
+        ADMIN = "admin"
+
+    org = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["org", "user"], name="orgs_membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.org}"
+
+
+class Tier(models.Model):
+    """Limits of a payer's calls. Exactly one tier is the default."""
+
+    name = models.CharField(
+        max_length=40,
+        primary_key=True,
+        validators=[RegexValidator(r"^[A-Z][A-Z0-9_]*\Z", "Upper-case letters, digits and underscores.")],
+        help_text="Upper case, as in USER. It cannot be changed later.",
+    )
+    bucket_capacity = models.BigIntegerField(
+        validators=_within(1, MAX_CAPACITY), help_text="Tokens that may be poured at once, per provider."
+    )
+    leak_rate = models.BigIntegerField(
+        validators=_within(1, MAX_LEAK_RATE),
+        help_text="Milli-tokens per second that leak out again: 1,000,000 is 1,000 tokens per second.",
+    )
+    default_max_output = models.IntegerField(
+        default=4096,
+        validators=_within(1, 10**7),
+        help_text="Provider tokens that a call may produce when it names no limit of its own.",
+    )
+    priority = models.IntegerField(
+        default=0, validators=_within(0, 10**6), help_text="Of several assigned tiers the one with the highest counts."
+    )
+    is_default = models.BooleanField(
+        default=False, editable=False, help_text="The tier of everybody who has been assigned none."
+    )
+
+    class Meta:
+        ordering = ["priority", "name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=models.Q(is_default=True), name="orgs_one_default"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(bucket_capacity__range=(1, MAX_CAPACITY), leak_rate__range=(1, MAX_LEAK_RATE))
+                & models.Q(default_max_output__gte=1, priority__gte=0),
+                name="orgs_tier_bounds",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TierAssignment(models.Model):
+    """A payer's own tier, for a time or without end. A payer without one in force has the default tier."""
+
+    class PayerKind(models.TextChoices):
+        """Whose tier it is."""
+
+        USER = "user"
+        ORG = "org"
+
+    payer_kind = models.CharField("payer", max_length=4, choices=PayerKind)
+    payer_id = models.UUIDField(help_text="Id of the user or organisation.")
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="assignments")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty: no end.")
+
+    class Meta:
+        verbose_name = "assigned tier"
+        constraints = [
+            models.UniqueConstraint(fields=["payer_kind", "payer_id", "tier"], name="orgs_assignment_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tier_id} for {self.payer_kind} {self.payer_id}"

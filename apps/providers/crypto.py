@@ -1,0 +1,88 @@
+"""Provider credentials at rest: AES-256-GCM, with keys that live beside the database, never in it.
+
+    stored = length of the key's id (1 byte) || id || nonce (12 bytes) || ciphertext and tag
+
+The id of the row is authenticated with it, so a value that is copied to another row does not open there.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+from apps.core.errors import ConfigurationError, LeakyError
+from apps.providers.domain import Credential
+
+NONCE_BYTES = 12
+KEY_BYTES = 32
+
+
+class SealBroken(LeakyError):
+    """A stored credential does not open: its key is not here, it was changed, or it belongs to another row."""
+
+    code = "seal_broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys that open credentials, by id; the newest one seals."""
+
+    newest: str
+    keys: Mapping[str, AESGCM] = field(repr=False)
+
+
+def keyring() -> Keyring:
+    """The keys of this installation (``LEAKY_CREDENTIAL_KEYS``). Read here and nowhere else.
+
+    Raises:
+        ConfigurationError: none is given, or one is malformed.
+    """
+    keys = dict(_key(entry) for entry in settings.CREDENTIAL_KEYS)
+    if not keys:
+        raise ConfigurationError("LEAKY_CREDENTIAL_KEYS must name at least one key")
+    return Keyring(next(iter(keys)), keys)
+
+
+def seal(secret: str, row: UUID, ring: Keyring) -> bytes:
+    """Encrypt ``secret`` for one row with the newest key."""
+    key_id, nonce = ring.newest.encode(), os.urandom(NONCE_BYTES)
+    sealed = ring.keys[ring.newest].encrypt(nonce, secret.encode(), row.bytes)
+    return bytes([len(key_id)]) + key_id + nonce + sealed
+
+
+def unseal(stored: bytes, row: UUID, ring: Keyring) -> Credential:
+    """Open what :func:`seal` made for the same row.
+
+    Raises:
+        SealBroken: the key is missing, or the value is not this row's.
+    """
+    key_id = key_id_of(stored)
+    nonce, sealed = stored[1 + len(key_id) :][:NONCE_BYTES], stored[1 + len(key_id) + NONCE_BYTES :]
+    if key_id not in ring.keys:
+        raise SealBroken(f"the key {key_id} is not among LEAKY_CREDENTIAL_KEYS")
+    try:
+        return Credential(ring.keys[key_id].decrypt(nonce, sealed, row.bytes).decode())
+    except (InvalidTag, ValueError) as error:
+        raise SealBroken(f"the credential of {row} was changed, or is another row's") from error
+
+
+def key_id_of(stored: bytes) -> str:
+    """Which key sealed a stored credential."""
+    return stored[1 : 1 + stored[0]].decode(errors="replace")
+
+
+def _key(entry: str) -> tuple[str, AESGCM]:
+    key_id, _, encoded = entry.partition(":")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ConfigurationError(f"LEAKY_CREDENTIAL_KEYS: the key {key_id} is not base64") from error
+    if not 0 < len(key_id.encode()) < 256 or len(key) != KEY_BYTES:
+        raise ConfigurationError(f"LEAKY_CREDENTIAL_KEYS: {KEY_BYTES} bytes and an id, as in k1:<base64>")
+    return key_id, AESGCM(key)
