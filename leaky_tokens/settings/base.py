@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 
 from apps.core import environment
+from leaky_tokens import console
 from leaky_tokens import logging as structured_logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -120,6 +121,11 @@ CREDENTIAL_KEYS = environment.words(
     "",
     "Keys that encrypt provider credentials, newest first: id:base64 of 32 bytes, comma-separated.",
 )
+PLAIN_UPSTREAMS = environment.flag(
+    "LEAKY_PLAIN_UPSTREAMS",
+    "Providers may be reached by plain http on other machines too (a private network); on this one they always may.",
+    default=False,
+)
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -141,6 +147,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
+
+UNFOLD = console.UNFOLD
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "no-referrer"
