@@ -26,7 +26,7 @@ _SHAPE = re.compile(
     r"leaky_(?P<owner>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"_(?P<id>[0-9A-Za-z]{10})[0-9A-Za-z]{32}(?P<checksum>[0-9A-Za-z]{6})"
 )
-_NO_DIGEST = "0" * 64
+NO_DIGEST = "0" * 64
 """What an unknown key is compared with; no HMAC will ever be found to have it."""
 
 
@@ -71,7 +71,6 @@ def digest(text: str, pepper: str) -> str:
     return hmac.new(pepper.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def matches(text: str, stored: str | None, pepper: str) -> bool:
-    """Whether ``stored`` is this key's digest. None (no such key) takes the same work and is never true."""
-    equal = hmac.compare_digest(digest(text, pepper), stored or _NO_DIGEST)
-    return equal and stored is not None
+def matches(text: str, stored: str, pepper: str) -> bool:
+    """Whether ``stored`` is this key's digest. An unknown key is compared with :data:`NO_DIGEST`: the same work."""
+    return hmac.compare_digest(digest(text, pepper), stored)

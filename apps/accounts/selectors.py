@@ -24,7 +24,7 @@ def find_key(presented: str) -> KeyRecord:
     """
     parsed = keys.parse(presented)
     row = _good_keys().filter(pk=parsed.id, owner_id=parsed.owner).first()
-    if not keys.matches(presented, row.digest if row else None, pepper()) or row is None:
+    if not keys.matches(presented, row.digest if row else keys.NO_DIGEST, pepper()) or row is None:
         raise InvalidCredential
     allowed = None if row.allowed_models is None else frozenset(row.allowed_models)
     return KeyRecord(row.id, row.owner_id, row.org_id, allowed, row.expires_at)

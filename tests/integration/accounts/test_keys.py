@@ -1,0 +1,126 @@
+"""Keys in the database: one error for everything that is not good, and nothing in the rows that opens anything."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.forms.models import model_to_dict
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from apps.accounts import keys
+from apps.accounts.api import create_api_key, find_key, find_user, open_user, revoke_api_key
+from apps.accounts.models import ApiKey, User
+from apps.accounts.services import save_user
+from apps.config.api import CREDENTIALS, versions
+from apps.core.errors import ConfigurationError, InvalidCredential
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner() -> User:
+    return open_user("ada", "ada@example.test", "a long enough password")
+
+
+@pytest.fixture
+def key(owner: User) -> tuple[ApiKey, str]:
+    return create_api_key(owner, "laptop", allowed_models=["gpt-4o-mini"])
+
+
+def test_a_good_key_is_found(
+    owner: User, key: tuple[ApiKey, str], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(1):
+        found = find_key(key[1])
+    assert (found.id, found.user_id, found.org_id) == (key[0].pk, owner.pk, None)
+    assert found.allowed_models == frozenset({"gpt-4o-mini"})
+
+
+def _unknown(row: ApiKey, text: str) -> str:
+    return keys.issue(row.owner_id)
+
+
+def _wrong_secret(row: ApiKey, text: str) -> str:
+    other = keys.issue(row.owner_id)
+    forged = text[:53] + other[53:-6]
+    return forged + keys.checksum(forged)
+
+
+def _another_owner(row: ApiKey, text: str) -> str:
+    forged = text.replace(str(row.owner_id), "0f8fad5b-d9cb-469f-a165-70867728950e")[:-6]
+    return forged + keys.checksum(forged)
+
+
+def _expired(row: ApiKey, text: str) -> str:
+    ApiKey.objects.filter(pk=row.pk).update(expires_at=Now() - timedelta(milliseconds=1))
+    return text
+
+
+def _revoked(row: ApiKey, text: str) -> str:
+    assert revoke_api_key(row.pk)
+    assert not revoke_api_key(row.pk)
+    return text
+
+
+def _inactive_owner(row: ApiKey, text: str) -> str:
+    row.owner.is_active = False
+    save_user(row.owner)
+    return text
+
+
+@pytest.mark.parametrize("spoil", [_unknown, _wrong_secret, _another_owner, _expired, _revoked, _inactive_owner])
+def test_whatever_is_not_good_ends_alike(
+    key: tuple[ApiKey, str],
+    spoil: Callable[[ApiKey, str], str],
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    presented = spoil(*key)
+    with django_assert_num_queries(1), pytest.raises(InvalidCredential) as caught:
+        find_key(presented)
+    assert (type(caught.value), caught.value.args) == (InvalidCredential, ())
+
+
+def test_junk_asks_no_store(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(0), pytest.raises(InvalidCredential):
+        find_key("leaky_junk")
+
+
+def test_the_row_holds_nothing_of_the_secret(key: tuple[ApiKey, str], settings: Settings) -> None:
+    row, text = key
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_jsonb(k)::text FROM accounts_apikey k WHERE id = %s", [row.pk])
+        stored = cursor.fetchone()[0]
+    secret = text[53:85]
+    assert all(secret[start : start + 6] not in stored for start in range(len(secret) - 5))
+    assert secret not in f"{row!r} {row} {row.display_prefix} {model_to_dict(row)}"
+    settings.KEY_PEPPER = "another pepper"
+    with pytest.raises(InvalidCredential):
+        find_key(text)
+    settings.KEY_PEPPER = ""
+    with pytest.raises(ConfigurationError):
+        find_key(text)
+
+
+def test_every_write_raises_the_version(owner: User) -> None:
+    before = versions()[CREDENTIALS]
+    row, _ = create_api_key(owner, "laptop")
+    revoke_api_key(row.pk)
+    save_user(owner)
+    assert versions()[CREDENTIALS] == before + 3
+
+
+def test_a_user_is_opened_once_and_mended_when_they_differ(owner: User) -> None:
+    before = versions()[CREDENTIALS]
+    assert open_user("ada", "ada@example.test", "a long enough password").pk == owner.pk
+    assert versions()[CREDENTIALS] == before, "nothing differed, so nothing was written"
+    mended = open_user("ada", "ada@example.test", "another long password", operator=True)
+    assert (mended.pk, mended.is_superuser, mended.is_staff) == (owner.pk, True, True)
+    assert mended.check_password("another long password")
+
+
+def test_users_are_found_by_name_address_or_id(owner: User) -> None:
+    assert {find_user(name).pk for name in ("ada", "ADA@example.test", str(owner.pk))} == {owner.pk}
+    with pytest.raises(LookupError):
+        find_user("nobody")
