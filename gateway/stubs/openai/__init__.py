@@ -1,0 +1,1 @@
+"""A fake OpenAI: chat completions, embeddings, models."""
