@@ -32,7 +32,7 @@ _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
 CONNECT_SECONDS = 1.0
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.01, 0.5
-SECOND_LOOK_SECONDS = 0.005
+SECOND_LOOK_SECONDS = 0.02
 
 NOT_NOW = {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
 """First words of replies by which the server says that it cannot serve anybody now."""
@@ -53,9 +53,12 @@ class Script(Protocol):
     """A Lua script and the SHA-1 of its text."""
 
     @property
-    def text(self) -> str: ...  # noqa: D102
+    def text(self) -> str:
+        """What ``EVAL`` takes."""
+
     @property
-    def sha(self) -> str: ...  # noqa: D102
+    def sha(self) -> str:
+        """What ``EVALSHA`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +164,8 @@ class _Connection(asyncio.Protocol):
     def _check_oldest(self) -> None:
         """One timer for all calls: they share one timeout, so the oldest is the first to be late.
 
-        Late calls are looked at twice, with a turn of the loop between. If it was this process that stood still, their
-        replies have been lying in the socket, and are read in that turn.
+        Late calls are looked at twice, with a turn of the loop between. If it was this process that stood still, they
+        were written late, or their replies have been lying in the socket: that turn reads them.
         """
         self._timer = None
         if not self._waiting:

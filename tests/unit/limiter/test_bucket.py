@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apps.core.units import MICRO
@@ -94,13 +94,20 @@ def test_a_negative_pour_is_refused() -> None:
         pour(EMPTY, Bucket(1, 1), -1, NOW)
 
 
-@given(state=states, bucket=buckets, share=st.integers(0, 10**6), now=st.integers(NOW - 10**8, NOW + 10**8))
-@example(state=State(1_000_001, NOW), bucket=Bucket(1, 3), share=10**6, now=NOW)
-def test_the_wait_of_a_refusal_is_exact(state: State, bucket: Bucket, share: int, now: int) -> None:
-    tokens = bucket.capacity * share // 10**6
+@given(
+    bucket=buckets,
+    share=st.integers(1, 10**6),
+    excess_micro=st.integers(1, 10**15),
+    elapsed_ms=st.integers(-(10**8), 1000),
+)
+@example(bucket=Bucket(1, 3), share=10**6, excess_micro=1, elapsed_ms=0)
+def test_the_wait_of_a_refusal_is_exact(bucket: Bucket, share: int, excess_micro: int, elapsed_ms: int) -> None:
+    tokens = -(-bucket.capacity * share // 10**6)
+    leaked = max(elapsed_ms, 0) * bucket.leak
+    state = State((bucket.capacity - tokens) * MICRO + excess_micro + leaked, NOW)
+    now = NOW + elapsed_ms
     _, refusal = pour(state, bucket, tokens, now)
-    assume(not refusal.allowed)
-    assert refusal.wait_ms > 0
+    assert (refusal.allowed, refusal.wait_ms > 0) == (False, True)
     assert pour(state, bucket, tokens, now + refusal.wait_ms)[1].allowed
     assert not pour(state, bucket, tokens, now + refusal.wait_ms - 1)[1].allowed
 
