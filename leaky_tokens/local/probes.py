@@ -25,12 +25,12 @@ def answers(port: int, path: str) -> Callable[[], bool]:
 
 
 def beats(redis_url: str, key: str) -> Callable[[], bool]:
-    """Whether a heartbeat lies in the cache under ``key`` (of Django's cache, which prefixes and versions its keys)."""
+    """Whether a heartbeat lies in the cache under ``key``; whoever beats gives it a short time to live."""
 
     def ask() -> bool:
         try:
             with redis.Redis.from_url(redis_url, socket_timeout=ASK_SECONDS) as client:
-                return bool(client.exists(f":1:{key}"))
+                return bool(client.exists(key))
         except redis.RedisError:
             return False
 

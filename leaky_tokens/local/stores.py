@@ -80,8 +80,10 @@ def choose(place: Place, environment: Mapping[str, str], secrets: Mapping[str, s
     }
     ports = {name: free_port(int(remembered.get(name, 0))) for name in given if not given[name]}
     place.write(PORTS, remembered | ports)
-    passwords = [secrets[f"postgres_{role}"] for role in ("superuser", "owner", "app")]
-    postgres = None if given["postgresql"] else Postgres(place.file("postgres"), ports["postgresql"], *passwords)
+    superuser, owner, app = (secrets[f"postgres_{role}"] for role in ("superuser", "owner", "app"))
+    postgres = (
+        None if given["postgresql"] else Postgres(place.file("postgres"), ports["postgresql"], superuser, owner, app)
+    )
     quota, cache = (
         None if given[name] else Valkey(place.file(name), ports[name], secrets[name], settings)
         for name, settings in (("quota", QUOTA), ("cache", CACHE))

@@ -86,7 +86,7 @@ class System:
         self.stop()
         for entry in self.place.root.iterdir() if self.place.root.exists() else ():
             if entry.name != "tools":
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                _delete(entry)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -100,6 +100,16 @@ class System:
         pid = int(self.facts["processes"][name])
         os.kill(pid, number)
         return pid
+
+
+def _delete(entry: Path) -> None:
+    """A file, a directory, or a cluster that had to live elsewhere, with its link."""
+    if entry.is_symlink():
+        shutil.rmtree(entry.resolve().parent)
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
 
 
 def _gone(place: Place, seconds: float) -> bool:
