@@ -1,12 +1,13 @@
-"""The ordinary user that PostgreSQL insists on, when we are root.
+"""The ordinary user that PostgreSQL insists on: not root, and with a name in the machine's list of users.
 
-Root maps itself to an ordinary user in a user name space: the files stay root's, nothing is chmodded, nobody is
-created. Containers that forbid user name spaces get the second way: the binaries are copied once to where `nobody` can
-read them, and the cluster lives beside them, with a link at its proper place.
+Whoever is not that maps himself to `nobody` in a user name space: the files stay his, nothing is chmodded, no user is
+created. Containers that forbid user name spaces get the second way: the binaries are copied once to where the real
+`nobody` can read them, and the cluster lives beside them, with a link at its proper place.
 """
 
 import hashlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from leaky_tokens.local.guard import guarded
 
 NOBODY = 65534
 SERVERS = "pginstall"
-NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
 REACHABLE = Path("/var/lib/leaky-tokens")
 """Only root writes here and everybody may read: where `nobody` finds its binaries and its clusters."""
 
@@ -75,21 +76,31 @@ def nobody(reachable: Path = REACHABLE) -> OrdinaryUser:
 
 @cache
 def ordinary_user() -> OrdinaryUser:
-    """Ourselves, unless we are root.
+    """Ourselves, when PostgreSQL takes us.
 
     Raises:
-        RunFailed: root finds neither way.
+        RunFailed: it does not, and neither way is open.
     """
-    if os.geteuid() != 0:
+    root = os.geteuid() == 0
+    if not root and _has_name(os.geteuid()):
         return OrdinaryUser()
     if _works([*NAMESPACE, "true"]):
         return OrdinaryUser(NAMESPACE)
-    if _works([*nobody().prefix, "true"]):
+    if root and _works([*nobody().prefix, "true"]):
         return nobody()
+    who = "root" if root else f"user id {os.geteuid()}, which has no name"
     raise RunFailed(
-        "PostgreSQL does not run as root, and here are neither user name spaces nor `setpriv`: "
+        f"PostgreSQL does not run as {who}, and user name spaces are forbidden here: "
         "run as an ordinary user, or set DATABASE_URL to a server of yours"
     )
+
+
+def _has_name(user_id: int) -> bool:
+    try:
+        pwd.getpwuid(user_id)
+    except KeyError:
+        return False
+    return True
 
 
 def _works(command: list[str]) -> bool:

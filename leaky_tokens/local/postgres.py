@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.ordinary_user import OrdinaryUser, ordinary_user
 from leaky_tokens.local.wheels import directory_of
 
@@ -35,6 +36,9 @@ class Postgres:
         """Create the cluster once. Locale and authentication are given, never taken from the environment.
 
         It is made beside its place and moved there when it is whole: a run that is killed here leaves no half cluster.
+
+        Raises:
+            RunFailed: ``initdb`` failed; with what it said.
         """
         if self.data.exists():
             return
@@ -55,10 +59,13 @@ class Postgres:
         password_file.touch(mode=0o600)
         password_file.write_text(self.superuser_password)
         self.user.give(password_file)
+        command = [*self.user.prefix, *self._initdb(data, password_file)]
         try:
-            subprocess.run([*self.user.prefix, *self._initdb(data, password_file)], check=True, capture_output=True)
+            done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         finally:
             password_file.unlink()
+        if done.returncode != 0:
+            raise RunFailed(f"PostgreSQL cannot make its files: {done.stderr.strip()}")
 
     def _initdb(self, data: Path, password_file: Path) -> list[str]:
         return [

@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.ordinary_user import NOBODY, OrdinaryUser, nobody, ordinary_user
 from leaky_tokens.local.place import ROOT
 from leaky_tokens.local.ports import free_port
@@ -75,5 +76,16 @@ def test_the_server_runs_without_name_spaces_and_dies_with_its_parent(tmp_path: 
     wait_for_end(pid)
 
 
-def test_everybody_but_root_is_an_ordinary_user_already() -> None:
-    assert bool(ordinary_user().prefix) == (os.geteuid() == 0)
+def test_root_is_mapped_to_a_user_that_has_a_name() -> None:
+    """PostgreSQL looks its user up; the ids of ordinary users are not taken on every machine, that of `nobody` is."""
+    user = ordinary_user()
+    assert bool(user.prefix) == (os.geteuid() == 0)
+    name = subprocess.run([*user.prefix, "id", "-un"], check=True, capture_output=True, text=True).stdout.strip()
+    assert name not in {"", "root"}
+
+
+def test_a_cluster_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path / "postgres", free_port(), "", "o", "a")
+    with pytest.raises(RunFailed, match="PostgreSQL cannot make its files: initdb: error: password file .* is empty"):
+        postgres.initialise()
+    assert not postgres.data.exists()
