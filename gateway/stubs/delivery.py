@@ -9,6 +9,7 @@ from gateway.stubs.exchange import Exchange
 from gateway.stubs.faults import Faults
 
 SLOW_BYTE_MS = 50
+LARGEST_PART = 16
 _GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\r\n\r\n"
 
 
@@ -110,10 +111,12 @@ async def _write(exchange: Exchange, data: bytes, faults: Faults) -> None:
 
 
 def _cut(data: bytes, choice: random.Random) -> Iterator[bytes]:
-    """Cut at up to four random byte positions."""
-    places = sorted(choice.sample(range(1, len(data)), min(4, len(data) - 1)))
-    for begin, end in zip([0, *places], [*places, len(data)], strict=True):
+    """Cut into parts of random size, so small that many a cut falls within a character or a line end."""
+    begin = 0
+    while begin < len(data):
+        end = begin + choice.randint(1, LARGEST_PART)
         yield data[begin:end]
+        begin = end
 
 
 def _length(pieces: Iterable[Piece]) -> tuple[bytes, bytes]:

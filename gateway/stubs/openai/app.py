@@ -100,13 +100,14 @@ def respond(request: Request) -> tuple[Answer, Faults]:
     try:
         _authenticate(request.header(b"authorization"))
         faults = menu.read(request.headers, request.field("metadata"))
-        answer = hostile.instead(faults, stream=request.stream) or _route(request, faults)
+        instead = hostile.instead(faults, stream=request.stream) if faults.ordered else None
+        answer = instead or _route(request, faults)
     except errors.ApiError as error:
         answer = Answer(error.status, heads.common(heads.JSON, 0), [Piece(error.body())])
     except menu.BadOrder as error:
         refusal = errors.ApiError(400, str(error), code="stub_bad_order")
         answer = Answer(400, heads.common(heads.JSON, 0), [Piece(refusal.body())])
-    return distort.distorted(answer, faults), faults
+    return (distort.distorted(answer, faults) if faults.ordered else answer), faults
 
 
 def _authenticate(authorization: str | None) -> None:

@@ -15,7 +15,7 @@ DONE = Piece(b"data: [DONE]\n\n")
 ERROR_FRAME = Piece(b"data: %b\n\n" % orjson.dumps({"error": SERVER_ERROR}))
 
 _ROLE = b'{"role":"assistant","content":"","refusal":null}'
-_DELTAS = {word: orjson.dumps({"content": word}) for word in words.WORDS}
+_DELTAS = {word: orjson.dumps({"content": word}) for word in words.WORDS + words.WIDE_WORDS}
 
 
 class Frames:
