@@ -7,10 +7,11 @@ from typing import Any
 
 import structlog
 
+from apps.core.errors import StoreUnavailable
 from gateway import access_log, settings, shell
 from gateway.authentication import Authenticator
 from gateway.config_watch import ConfigWatch
-from gateway.control_plane import QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
+from gateway.control_plane import LEAKY_BUCKET, QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
 from gateway.exchange import Receive, Send
 from gateway.health import Health
 from gateway.reservations import Reservations
@@ -59,7 +60,7 @@ class Gateway:
         """Connect, load the configuration, and begin to follow it. Waits for the stores: they may start later."""
         database = Database(settings.DATABASE_THREADS)
         self._open.callback(database.close)
-        valkey = await Valkey.connect(QUOTA_REDIS_URL, timeout_s=settings.VALKEY_TIMEOUT_SECONDS)
+        valkey = await _connect_when_there()
         self._open.push_async_callback(valkey.close)
         self.upstreams = _upstream_client()
         self._open.push_async_callback(self.upstreams.close)
@@ -90,6 +91,18 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._open.aclose()
         access_log.flush()
+
+
+async def _connect_when_there() -> Valkey:
+    """The first connection to the quota store; a gateway that is started before it waits."""
+    while True:
+        try:
+            return await Valkey.connect(
+                QUOTA_REDIS_URL, timeout_s=settings.VALKEY_TIMEOUT_SECONDS, scripts=[LEAKY_BUCKET]
+            )
+        except StoreUnavailable as error:
+            log.warning("valkey.away", reason=str(error))
+            await asyncio.sleep(settings.POLL_SECONDS)
 
 
 def _upstream_client() -> UpstreamClient:

@@ -46,7 +46,8 @@ Tier = orgs.Tier
 Upstream = providers.Upstream
 account_id = quotas.account_id
 bucket_key = limiter.bucket_key
-check_credential = accounts.check_key
+LEAKY_BUCKET = limiter.LEAKY_BUCKET
+check_credential = accounts.parse_key
 pour_call = limiter.pour_call
 adjust_call = limiter.adjust_call
 
@@ -55,8 +56,6 @@ QUOTA_REDIS_URL: str = django_settings.QUOTA_REDIS_URL
 REDIS_URL: str = django_settings.REDIS_URL
 
 T = TypeVar("T")
-CANARY = UUID("00000000-0000-4000-8000-00000000ca7a")
-"""The payer who never has a token; see :meth:`RowLockQuota.refuses_canary`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +139,6 @@ class Quota(Protocol):
             HoldNotFound, StoreUnavailable
         """
 
-    async def refuses_canary(self) -> bool:
-        """Whether an account that has nothing is refused: enforcement is really there."""
-
 
 class RowLockQuota:
     """Holds by a row lock in PostgreSQL: correct, slow, and the oracle for every faster backend."""
@@ -162,7 +158,3 @@ class RowLockQuota:
     async def settle(self, settlement: Settlement) -> Settled:
         """See :class:`Quota`."""
         return await self._database.run(quotas.settle, settlement)
-
-    async def refuses_canary(self) -> bool:
-        """See :class:`Quota`."""
-        return await self._database.run(quotas.refuses_canary, CANARY)

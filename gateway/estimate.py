@@ -57,10 +57,9 @@ def default_cap(
     bucket after the prompt. Zero or less: the call can never fit.
     """
     bucket_left = capacity * MILLI - prompt * input_weight(weights)
-    if weights.output:
-        fits_bucket = bucket_left // (choices * weights.output)
-    else:
-        fits_bucket = model_cap if bucket_left >= 0 else 0
+    if bucket_left < 0:
+        return 0
+    fits_bucket = bucket_left // (choices * weights.output) if weights.output else model_cap
     return min(model_cap, tier_cap, context_left, fits_bucket)
 
 

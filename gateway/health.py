@@ -7,13 +7,15 @@ everything through in a product like this one; so we ask before we open.)
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import orjson
 import structlog
 
-from apps.core.errors import StoreUnavailable
+from apps.core.errors import InsufficientQuota, StoreUnavailable
+from apps.core.units import Weights
 from gateway import settings
-from gateway.control_plane import Database, Quota
+from gateway.control_plane import CallFacts, Database, Hold, Quota, account_id
 from gateway.errors import JSON
 from gateway.exchange import Exchange
 from gateway.valkey import Valkey
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
 
 log = structlog.get_logger("gateway.health")
+
+NOBODY = UUID("00000000-0000-4000-8000-00000000ca7a")
+CANARY = Hold(
+    NOBODY,
+    account_id("user", NOBODY, "canary"),
+    1,
+    CallFacts(
+        request_id="canary", payer_kind="user", payer_id=NOBODY, org_id=None, user_id=NOBODY, key_id="canary",
+        provider="canary", model="canary", endpoint="canary", streamed=False, traceparent="", price_id="",
+        weights=Weights(), input_price=0, cached_input_price=0, output_price=0, currency="USD",
+    ),
+)  # fmt: skip
+"""One token for a payer who never has any."""
 
 
 class Health:
@@ -57,10 +72,13 @@ class Health:
         return failing
 
     async def _canary_is_refused(self) -> bool:
-        refused = await self._quota.refuses_canary()
-        if not refused:
-            log.critical("quota.not_enforced")
-        return refused
+        """Whether an account that has nothing is refused: enforcement is really there."""
+        try:
+            await self._quota.reserve(CANARY)
+        except InsufficientQuota:
+            return True
+        log.critical("quota.not_enforced")
+        return False
 
 
 async def livez(_gateway: "Gateway", exchange: Exchange) -> None:

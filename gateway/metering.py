@@ -76,8 +76,9 @@ def trusted_usage(reported: Any, bound: Estimate) -> Usage | None:
     """The provider's usage, if it can be believed."""
     if not isinstance(reported, dict):
         return None
-    prompt, output = reported.get("prompt_tokens"), reported.get("completion_tokens", 0)
-    if not _within(prompt, TRUST * bound.prompt) or not _within(output, TRUST * bound.output * bound.choices):
+    prompt = _within(reported.get("prompt_tokens"), TRUST * bound.prompt)
+    output = _within(reported.get("completion_tokens", 0), TRUST * bound.output * bound.choices)
+    if prompt is None or output is None:
         return None
     cached = _detail(reported, "prompt_tokens_details", "cached_tokens")
     reasoning = _detail(reported, "completion_tokens_details", "reasoning_tokens")
@@ -94,8 +95,8 @@ def counted_usage(texts: list[tuple[int, str]], bound: Estimate, count: Callable
     return Usage(input=bound.prompt, output=min(output, bound.output * bound.choices))
 
 
-def _within(value: Any, limit: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit
+def _within(value: Any, limit: int) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limit else None
 
 
 def _detail(reported: dict[str, Any], group: str, name: str) -> int:

@@ -10,7 +10,7 @@ from gateway.exchange import ClientGoneError, Header
 from gateway.metering import Completion, read
 from gateway.streaming import StreamMeter
 from gateway.upstream.client import UpstreamError, UpstreamResponse, UpstreamTimeout
-from gateway.upstream.sse import SseSplitter
+from gateway.upstream.sse import EventSplitter
 
 MESSAGE_LIMIT = 500
 OVERLOADED = (429, 503, 529)
@@ -77,7 +77,7 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
 
 async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> ApiError | None:
     """Pass events on until the end; returns what to tell the client when that is not a proper end."""
-    splitter = SseSplitter()
+    splitter = EventSplitter()
     try:
         while piece := await response.chunk():
             passed = b"".join(map(meter.pass_on, splitter.feed(piece)))

@@ -34,6 +34,8 @@ def config(level: str) -> dict[str, Any]:
         "root": {"handlers": ["stdout"], "level": level.upper()},
         "loggers": {
             "django.server": {"handlers": [], "propagate": True},
+            "celery.app.trace": {"level": "WARNING", "propagate": True, "handlers": []},
+            "celery.worker.strategy": {"level": "WARNING", "propagate": True, "handlers": []},
             "uvicorn.access": {"level": "WARNING", "propagate": True, "handlers": []},
         },
     }

@@ -1,8 +1,9 @@
 """The only door to users and API keys."""
 
 from apps.accounts.domain import KeyRecord
+from apps.accounts.keys import parse as parse_key
 from apps.accounts.selectors import find_key, find_user
-from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_api_keys
+from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_keys_named
 
 __all__ = [
     "KeyRecord",
@@ -10,6 +11,7 @@ __all__ = [
     "find_key",
     "find_user",
     "open_user",
+    "parse_key",
     "revoke_api_key",
-    "revoke_api_keys",
+    "revoke_keys_named",
 ]

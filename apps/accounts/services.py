@@ -54,6 +54,11 @@ def revoke_api_key(key_id: str) -> bool:
     return revoke_api_keys([key_id]) == 1
 
 
+def revoke_keys_named(owner: User, name: str) -> int:
+    """Revoke all of a user's keys of this name for good; returns how many were not revoked before."""
+    return revoke_api_keys(list(ApiKey.objects.filter(owner=owner, name=name).values_list("pk", flat=True)))
+
+
 @transaction.atomic
 def save_api_key(key: ApiKey) -> None:
     """Write an operator's change of a key's name, payer, models or expiry."""

@@ -1,11 +1,48 @@
-"""What the admin pages of all apps share: asking before an action that callers will feel."""
+"""What the admin pages of all apps share: asking before an action that callers will feel, history that nobody edits,
+and pages of tables too large to count.
+"""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.admin import ModelAdmin, helpers
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
+
+MOST_COUNTED = 10_000
+"""Rows that a list counts at most: beyond it, an operator narrows the search instead of turning pages."""
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages without counting a table that only grows."""
+
+    @cached_property
+    def count(self) -> int:
+        """Rows found, at most :data:`MOST_COUNTED`."""
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by().values("pk")[:MOST_COUNTED].count()
+
+
+class HistoryAdmin:
+    """Mix into a ``ModelAdmin``: read only for everybody, superusers included, and never counted to the end."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody adds: history is written by what happened."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody changes it."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nobody deletes it."""
+        return False
 
 
 def ask_first(

@@ -82,7 +82,10 @@ def join(org: Organisation, user_id: UUID, role: str = Membership.Role.MEMBER) -
 
 @transaction.atomic
 def assign_tier(payer_kind: str, payer_id: UUID, tier: str, *, ends_at: datetime | None = None) -> None:
-    """Give a payer a tier of its own, until ``ends_at`` or without end."""
+    """Give a payer a tier of its own, until ``ends_at`` or without end. One that it has so already is left alone."""
+    present = TierAssignment.objects.filter(payer_kind=payer_kind, payer_id=payer_id, tier=tier, ends_at=ends_at)
+    if present.exists():
+        return
     TierAssignment.objects.update_or_create(
         payer_kind=payer_kind, payer_id=payer_id, tier_id=tier, defaults={"ends_at": ends_at}
     )

@@ -32,6 +32,7 @@ class Account(models.Model):
 
     class Meta:
         db_table = "quotas_account"
+        default_permissions: ClassVar = ("view", "change")
 
     def __str__(self) -> str:
         return f"{self.payer_kind} {self.payer_id} at {self.provider}"
@@ -55,6 +56,7 @@ class Hold(models.Model):
 
     class Meta:
         db_table = "quotas_hold"
+        default_permissions: ClassVar = ("view",)
 
     def __str__(self) -> str:
         return str(self.id)

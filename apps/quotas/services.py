@@ -119,7 +119,9 @@ def renew(progress: Sequence[Renewal], *, ttl_ms: int) -> set[UUID]:
     Raises:
         StoreUnavailable: PostgreSQL did not answer.
     """
-    accounts, holds, tokens = ([row[column] for row in progress] for column in range(3))
+    accounts = [account for account, _, _ in progress]
+    holds = [hold for _, hold, _ in progress]
+    tokens = [tokens for _, _, tokens in progress]
     with _transaction() as cursor:
         cursor.execute(_RENEW, {"accounts": accounts, "holds": holds, "tokens": tokens, "ttl_ms": ttl_ms})
         return set(holds) - {row[0] for row in cursor.fetchall()}

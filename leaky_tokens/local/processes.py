@@ -71,7 +71,12 @@ def programs(place: Place, ports: Ports, environment: Mapping[str, str]) -> list
         *_gateways(place, ports.gateway, environment),
         _services(ports.services, environment),
         _console(ports.console, environment),
-        _celery("worker", ["--loglevel", "info"], beats(redis_url, "loop:expire_holds"), environment),
+        _celery(
+            "worker",
+            ["--without-gossip", "--without-mingle", "--without-heartbeat"],
+            beats(redis_url, "loop:expire_holds"),
+            environment,
+        ),
         _celery(
             "beat",
             ["--schedule", str(place.file("beat") / "schedule")],
@@ -111,7 +116,7 @@ def _django(name: str, served: str, port: int, environment: Mapping[str, str]) -
 
 
 def _celery(name: str, arguments: list[str], is_ready: Callable[[], bool], environment: Mapping[str, str]) -> Program:
-    return _python(name, ["celery", "-A", "workers.celery", name, *arguments], is_ready, environment)
+    return _python(name, ["celery", "-q", "-A", "workers.celery", name, *arguments], is_ready, environment)
 
 
 def _stub_openai(place: Place, port: int, environment: Mapping[str, str]) -> Program:

@@ -1,5 +1,6 @@
 """Production: TLS in front, secure cookies, and a refusal to start on a missing secret."""
 
+from apps.core import environment
 from apps.core.errors import ConfigurationError
 from leaky_tokens.settings.base import *
 

@@ -27,6 +27,7 @@ STATE = [
         ],
         options={
             "db_table": "quotas_account",
+            "default_permissions": ("view", "change"),
         },
     ),
     migrations.CreateModel(
@@ -67,6 +68,7 @@ STATE = [
         ],
         options={
             "db_table": "quotas_hold",
+            "default_permissions": ("view",),
         },
     ),
     migrations.CreateModel(

@@ -39,23 +39,23 @@ REWRITING_TRANSFERS = [
     "DELETE FROM quotas_transfer WHERE account_id = %(account)s",
     "DELETE FROM quotas_transfer WHERE false AND account_id = %(account)s",
     "TRUNCATE quotas_transfer",
-    "MERGE INTO quotas_transfer t USING quotas_account a ON t.account_id = a.id AND a.id = %(account)s "
-    "WHEN MATCHED THEN DELETE",
-    "INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref) "
-    "SELECT account_id, id, code, debit, credit, amount, ref FROM quotas_transfer WHERE account_id = %(account)s "
-    "ON CONFLICT (account_id, id) DO UPDATE SET amount = 1",
+    """MERGE INTO quotas_transfer t USING quotas_account a ON t.account_id = a.id AND a.id = %(account)s
+    WHEN MATCHED THEN DELETE""",
+    """INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref)
+    SELECT account_id, id, code, debit, credit, amount, ref FROM quotas_transfer WHERE account_id = %(account)s
+    ON CONFLICT (account_id, id) DO UPDATE SET amount = 1""",
 ]
 
 BALANCES = ["granted", "pending", "available", "leased", "held", "spent", "expired", "refunded", "absorbed"]
 
 REWRITING_ACCOUNTS = [
-    *(f"UPDATE quotas_account SET {balance} = {balance} + 1 WHERE id = %(account)s" for balance in BALANCES),
+    *(f"UPDATE quotas_account SET {balance} = 7 WHERE id = %(account)s" for balance in BALANCES),  # noqa: S608
     "UPDATE quotas_account SET granted = granted + 5, available = available + 5 WHERE id = %(account)s",
     "UPDATE quotas_account SET payer_id = gen_random_uuid() WHERE id = %(account)s",
     "DELETE FROM quotas_account WHERE id = %(account)s",
     "TRUNCATE quotas_account",
-    "INSERT INTO quotas_account (id, payer_kind, payer_id, provider, granted, available) "
-    "VALUES (gen_random_uuid(), 'user', gen_random_uuid(), 'openai', 5, 5)",
+    """INSERT INTO quotas_account (id, payer_kind, payer_id, provider, granted, available)
+    VALUES (gen_random_uuid(), 'user', gen_random_uuid(), 'openai', 5, 5)""",
 ]
 
 CHANGING_THE_RULES = [

@@ -1,8 +1,8 @@
 """The product's own worker as it is run: it becomes ready, and ends overdue holds once each, also when it is killed."""
 
 import pytest
-from apps.quotas.api import balance, check_identities, reserve
 
+from apps.quotas.api import balance, check_identities, reserve
 from tests.integration.quotas.payers import OVERDUE_MS, entries, funded_account, hold_of
 from tests.integration.workers.conftest import Broker
 from tests.integration.workers.processes import Start, until

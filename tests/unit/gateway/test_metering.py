@@ -33,8 +33,9 @@ def test_a_plausible_usage_is_believed_with_its_details() -> None:
 @pytest.mark.parametrize(
     "hostile",
     [
-        None, 7, "12", [], {}, reported(prompt=-5), reported(prompt="12"), reported(prompt=10**18), reported(prompt=1.5),
-        reported(prompt=True), reported(output=-1), reported(output=201), reported(prompt=201), reported(output=None),
+        None, 7, "12", [], {}, reported(prompt=-5), reported(prompt="12"), reported(prompt=10**18),
+        reported(prompt=1.5), reported(prompt=True), reported(prompt=201), reported(output=-1), reported(output=201),
+        reported(output=None),
     ],
 )  # fmt: skip
 def test_an_implausible_usage_is_not_believed(hostile: Any) -> None:

@@ -34,7 +34,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (chat(extra_headers={}), "extra_headers", "unknown_parameter"),
     (chat(user_config={"api_base": "x"}), "user_config", "unknown_parameter"),
     (said(api_base="x"), "messages[1].api_base", "unknown_parameter"),
-    (said(content=[{"type": "text", "text": "x", "base_url": ""}]), "messages[1].content[0].base_url", "unknown_parameter"),
+    (said(content=[{"type": "text", "base_url": 1}]), "messages[1].content[0].base_url", "unknown_parameter"),
     (chat(tools=[{**tool("f"), "api_base": "x"}]), "tools[0].api_base", "unknown_parameter"),
     ({"model": "m"}, "messages", "missing_required_parameter"),
     (chat(messages=[]), "messages", "invalid_value"),

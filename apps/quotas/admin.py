@@ -1,0 +1,187 @@
+"""The ledger as operators see it: accounts, holds and transfers, linked, and read only for everybody.
+
+What an operator may do to an account is to suspend and to reopen it; tokens are granted by ``manage.py grant_tokens``.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+
+from apps.core.console import HistoryAdmin
+from apps.quotas import api
+from apps.quotas.models import Account, Hold, Transfer
+
+MOST_HOLDS = 20
+"""Holds that one search follows to their transfers: a request id is a caller's own and may be repeated."""
+
+
+def tokens(field: str) -> Callable[[Model], str]:
+    """A column of tokens with thousands separators, sorted as the numbers that they are."""
+
+    @admin.display(description=field, ordering=field)
+    def column(row: Model) -> str:
+        return f"{getattr(row, field):,}"
+
+    return column
+
+
+def rows_of(model: str, label: str, term: Callable[[Any], UUID]) -> Callable[[Any], str]:
+    """A column that leads to the list of ``model``, searched for ``term``."""
+
+    @admin.display(description=label)
+    def column(row: Any) -> str:
+        return format_html('<a href="{}?q={}">{}</a>', reverse(f"admin:quotas_{model}_changelist"), term(row), label)
+
+    return column
+
+
+@admin.display(description="account", ordering="account_id")
+def account_link(row: Any) -> str:
+    """The way from a hold or a transfer to its account."""
+    return format_html(
+        '<a href="{}">{}</a>', reverse("admin:quotas_account_change", args=[row.account_id]), row.account
+    )
+
+
+def as_uuid(term: str) -> UUID | None:
+    """A search term as an id, if it is one."""
+    try:
+        return UUID(term)
+    except ValueError:
+        return None
+
+
+class LedgerAdmin(HistoryAdmin, ModelAdmin):
+    """Newest first, searched by whole ids."""
+
+    ordering = ("-id",)
+
+    def matching(self, term: str) -> Q:
+        """What a search term finds."""
+        raise NotImplementedError
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
+    ) -> tuple[QuerySet[Model], bool]:
+        """Exact and by index: a ledger is too long to look into every row."""
+        term = search_term.strip()
+        return (queryset.filter(self.matching(term)) if term else queryset), False
+
+
+BALANCES = ("granted", "available", "held", "spent", "pending", "leased", "expired", "refunded", "absorbed")
+
+
+@admin.register(Account)
+class AccountAdmin(LedgerAdmin):
+    """Balances by payer and provider."""
+
+    search_fields: ClassVar = ["id"]
+    search_help_text = "Account id or payer id"
+    list_display = (
+        "payer_id", "payer_kind", "provider", "suspended",
+        "granted_tokens", "available_tokens", "held_tokens", "spent_tokens", "holds", "transfers",
+    )  # fmt: skip
+    list_filter: ClassVar = ["provider", "suspended", "payer_kind"]
+    fields = (
+        "id", "payer_kind", "payer_id", "provider", "suspended",
+        *(f"{balance}_tokens" for balance in BALANCES), "holds", "transfers",
+    )  # fmt: skip
+    readonly_fields = fields
+    actions: ClassVar = ["suspend", "reopen"]
+    granted_tokens = staticmethod(tokens("granted"))
+    available_tokens = staticmethod(tokens("available"))
+    held_tokens = staticmethod(tokens("held"))
+    spent_tokens = staticmethod(tokens("spent"))
+    pending_tokens = staticmethod(tokens("pending"))
+    leased_tokens = staticmethod(tokens("leased"))
+    expired_tokens = staticmethod(tokens("expired"))
+    refunded_tokens = staticmethod(tokens("refunded"))
+    absorbed_tokens = staticmethod(tokens("absorbed"))
+    holds = staticmethod(rows_of("hold", "holds", lambda account: account.id))
+    transfers = staticmethod(rows_of("transfer", "transfers", lambda account: account.id))
+
+    def has_suspend_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change accounts may suspend and reopen them, and nothing else."""
+        return bool(request.user.has_perm("quotas.change_account"))
+
+    @admin.action(description="Suspend: refuse new calls", permissions=["suspend"])
+    def suspend(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        """Calls under way end as usual."""
+        for account in accounts:
+            api.suspend(account.id)
+        self.message_user(request, f"Suspended: {len(accounts)}", messages.SUCCESS)
+
+    @admin.action(description="Reopen: admit calls again", permissions=["suspend"])
+    def reopen(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        """The counterpart of suspending."""
+        for account in accounts:
+            api.reopen(account.id)
+        self.message_user(request, f"Reopened: {len(accounts)}", messages.SUCCESS)
+
+    def matching(self, term: str) -> Q:
+        """Accounts by their own id or their payer's."""
+        found = as_uuid(term)
+        return Q(id=found) | Q(payer_id=found) if found else Q(pk__in=[])
+
+
+@admin.register(Hold)
+class HoldAdmin(LedgerAdmin):
+    """Calls: what was set aside for each and how that ended."""
+
+    search_fields: ClassVar = ["id"]
+    search_help_text = "Reservation id, request id or account id"
+    list_display = (
+        "id", "account_link", "request_id", "status", "held_tokens", "charged_tokens", "absorbed_tokens",
+        "taken_at", "ended_at", "transfers",
+    )  # fmt: skip
+    list_filter: ClassVar = ["status"]
+    list_select_related: ClassVar = ["account"]
+    fields = (
+        "id", "account_link", "request_id", "status", "held_tokens", "progress_tokens", "charged_tokens",
+        "absorbed_tokens", "taken_at", "expires_at", "ended_at", "facts", "transfers",
+    )  # fmt: skip
+    readonly_fields = fields
+    account_link = staticmethod(account_link)
+    held_tokens = staticmethod(tokens("amount"))
+    progress_tokens = staticmethod(tokens("progress"))
+    charged_tokens = staticmethod(tokens("charged"))
+    absorbed_tokens = staticmethod(tokens("absorbed"))
+    transfers = staticmethod(rows_of("transfer", "transfers", lambda hold: hold.id))
+
+    def matching(self, term: str) -> Q:
+        """Holds by reservation id, account id or request id."""
+        found = as_uuid(term)
+        return Q(id=found) | Q(account_id=found) if found else Q(request_id=term)
+
+
+@admin.register(Transfer)
+class TransferAdmin(LedgerAdmin):
+    """The ledger itself."""
+
+    search_fields: ClassVar = ["id"]
+    search_help_text = "Account id, reservation id or request id"
+    list_display = (
+        "at", "code", "tokens", "debit", "credit", "account_link", "request_id", "reason", "actor", "hold",
+    )  # fmt: skip
+    list_display_links = None
+    list_filter: ClassVar = ["code"]
+    list_select_related: ClassVar = ["account"]
+    account_link = staticmethod(account_link)
+    tokens = staticmethod(tokens("amount"))
+    hold = staticmethod(rows_of("hold", "hold", lambda transfer: transfer.ref))
+
+    def matching(self, term: str) -> Q:
+        """By account id, or by the reservation id or request id of their hold: the ways that have an index."""
+        account = as_uuid(term)
+        found = Q(account_id=account) if account else Q(pk__in=[])
+        holds = Q(id=account) if account else Q(request_id=term)
+        for hold in Hold.objects.filter(holds).only("account_id", "id")[:MOST_HOLDS]:
+            found |= Q(account_id=hold.account_id, ref=hold.id)
+        return found
