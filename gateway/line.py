@@ -109,7 +109,6 @@ def _upstream_headers(call: Call, upstream: Upstream) -> list[Header]:
         (b"authorization", b"Bearer " + upstream.credential.reveal().encode()),
         (b"content-type", b"application/json"),
         (b"accept", b"text/event-stream" if call.plan.streamed else b"application/json"),
-        (b"accept-encoding", b"identity"),
         (b"user-agent", USER_AGENT),
         (b"x-request-id", exchange.request_id.encode()),
         (b"traceparent", exchange.trace.traceparent().encode()),

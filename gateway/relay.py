@@ -1,6 +1,7 @@
 """The way back: a provider's answer to the client, metered, booked, and with its receipt."""
 
 import asyncio
+from contextlib import suppress
 from typing import NoReturn
 
 from gateway import settings
@@ -13,6 +14,7 @@ from gateway.upstream.client import UpstreamError, UpstreamResponse, UpstreamTim
 from gateway.upstream.sse import EventSplitter
 
 MESSAGE_LIMIT = 500
+LAST_BYTES_SECONDS = 0.2
 OVERLOADED = (429, 503, 529)
 
 
@@ -64,7 +66,7 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
     meter = StreamMeter(client_asked_usage=call.plan.asked_usage)
     call.texts = meter.texts
     error = await _pump(call, response, meter)
-    response.abort()
+    await _let_go(response, meter)
     if error is None or (call.cut_by is not None and meter.usage is not None):
         _book(call, meter)
     elif call.cut_by is not None:
@@ -88,14 +90,26 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> A
                     await call.exchange.send_piece(passed)
             if meter.failed:
                 return _stream_error("The provider failed in mid-stream.")
+            if meter.done:
+                return None
     except TimeoutError:
         call.cut(SLOW_CLIENT)
         return _stream_error("The client did not read.")
     except UpstreamTimeout:
         return upstream_timeout()
     except UpstreamError:
-        return None if meter.done else _stream_error("The provider's stream broke off.")
-    return None if meter.done else _stream_error("The provider's stream ended before its end.")
+        return _stream_error("The provider's stream broke off.")
+    return _stream_error("The provider's stream ended before its end.")
+
+
+async def _let_go(response: UpstreamResponse, meter: StreamMeter) -> None:
+    """After the last event the body's end is there too, as a rule; then the connection can be used again."""
+    if meter.done:
+        with suppress(UpstreamError, TimeoutError):
+            async with asyncio.timeout(LAST_BYTES_SECONDS):
+                while await response.chunk():
+                    pass
+    response.abort()
 
 
 def _book(call: Call, meter: StreamMeter) -> None:
