@@ -229,10 +229,14 @@ class PriceAdmin(ModelAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """The present price of ``?model=``, starting now."""
         initial: dict[str, Any] = super().get_changeform_initial_data(request)
-        now = timezone.now().replace(microsecond=0)
+        now = timezone.now()
         model = Model.objects.filter(pk=request.GET["model"]).first() if "model" in request.GET else None
         present = model and present_price(model.pk, now)
-        return {name: getattr(present, name) for name in PRICED_FIELDS if present} | initial | {"starts_at": now}
+        return (
+            {name: getattr(present, name) for name in PRICED_FIELDS if present}
+            | initial
+            | {"starts_at": now.replace(microsecond=0)}
+        )
 
     @action(description="Change from now on", permissions=["price"], icon="sell")
     def follow(self, request: HttpRequest, object_id: str) -> HttpResponse:

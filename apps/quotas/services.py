@@ -184,9 +184,10 @@ def expire_holds(*, limit: int) -> int:
     return sum(_expire(account, hold) for account, hold in overdue)
 
 
+# statement_timestamp(): as fresh as is needed, and constant in the statement, so that it can bound the index scan.
 _OVERDUE = """
 SELECT account_id, id FROM quotas_hold
-WHERE status = 'HELD' AND expires_at < clock_timestamp()
+WHERE status = 'HELD' AND expires_at < statement_timestamp()
 ORDER BY expires_at LIMIT %s
 """
 
@@ -202,7 +203,7 @@ def _expire(account: UUID, hold_id: UUID) -> bool:
     return True
 
 
-_STILL_OVERDUE = "AND status = 'HELD' AND expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED"
+_STILL_OVERDUE = "AND status = 'HELD' AND expires_at < statement_timestamp() FOR UPDATE SKIP LOCKED"
 
 _LOCK_HOLD = """
 SELECT amount, status, progress, charged, absorbed,

@@ -87,6 +87,8 @@ class UpstreamClient(Protocol):
 
         Raises:
             UpstreamUnreachable, UpstreamTimeout, UpstreamBroken
+            ValueError: a header that cannot be written (a line end in a credential, say), or that is the client's own
+                to write. Nothing was sent.
         """
 
     async def close(self) -> None:

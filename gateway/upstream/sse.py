@@ -15,6 +15,8 @@ EVENT_BYTES = 4 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LONGEST_BLANK_LINE = 4
 _CR = 0x0D
+_SHORT_TAIL = 4096
+"""Up to this, a tail is looked at again with what follows, which is fast. Beyond it, tiny pieces would make it slow."""
 
 
 class EventSplitter:
@@ -34,12 +36,17 @@ class EventSplitter:
         Raises:
             UpstreamBroken: a line beyond :data:`LINE_BYTES` or an event beyond :data:`EVENT_BYTES`.
         """
+        if 0 < len(self._tail) <= _SHORT_TAIL:
+            data = bytes(self._tail) + data
+            self._tail.clear()
+            self._line_start = 0
         terminator = None if self._tail else _only_terminator(data)
         if terminator is None:
             return self._feed_mixed(data)
         *events, rest = data.split(terminator)
-        self._keep(rest)
-        self._check_tail()
+        if rest:
+            self._keep(rest)
+            self._check_tail()
         if len(data) > LINE_BYTES:
             for event in events:
                 _check(event)

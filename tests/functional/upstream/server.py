@@ -10,11 +10,11 @@ from gateway.upstream.client import Origin
 class Peer:
     """One connection, seen from the server."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: asyncio.Queue[bytes]) -> None:
         self._reader = reader
         self._writer = writer
+        self._asked = asked
         self.sent = 0
-        self.has_asked = asyncio.Event()
         self.left = asyncio.Event()
 
     async def request(self) -> bytes:
@@ -22,9 +22,9 @@ class Peer:
         head = await self._reader.readuntil(b"\r\n\r\n")
         _, found, rest = head.lower().partition(b"\r\ncontent-length: ")
         length = int(rest.split(b"\r\n", 1)[0]) if found else 0
-        body = await self._reader.readexactly(length)
-        self.has_asked.set()
-        return head + body
+        request = head + await self._reader.readexactly(length)
+        self._asked.put_nowait(request)
+        return request
 
     async def send(self, *pieces: bytes) -> None:
         """Send, each piece waiting until the client's side has room."""
@@ -58,6 +58,8 @@ class RawServer:
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self.peers: list[Peer] = []
+        self.asked: asyncio.Queue[bytes] = asyncio.Queue()
+        self.departed: asyncio.Queue[Peer] = asyncio.Queue()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls, backlog=2048)
@@ -77,7 +79,7 @@ class RawServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
+        peer = Peer(reader, writer, self.asked)
         self.peers.append(peer)
         task = asyncio.ensure_future(self._run(peer))
         self._tasks.add(task)
@@ -90,6 +92,7 @@ class RawServer:
             peer.close()  # The client has left, which every script allows.
         finally:
             peer.left.set()
+            self.departed.put_nowait(peer)
 
 
 def answering(*pieces: bytes) -> Script:

@@ -2,14 +2,15 @@
 
 import asyncio
 import gc
+from random import Random
 
 import pytest
 
-from gateway.upstream.client import Limits, UpstreamBroken, UpstreamClient, UpstreamUnreachable
+from gateway.upstream.client import Limits, UpstreamBroken, UpstreamClient, UpstreamError, UpstreamUnreachable
 from gateway.upstream.pool import Pooling
 from tests.functional.upstream.asking import ask, left_within, read
 from tests.functional.upstream.conftest import MakeClient, Serve
-from tests.functional.upstream.server import CHUNKED, Peer, answering, answering_once, chunk, ok
+from tests.functional.upstream.server import CHUNKED, Peer, Script, answering, answering_once, chunk, ok
 
 
 async def _hang_after_first_chunk(peer: Peer) -> None:
@@ -185,19 +186,18 @@ async def test_only_so_many_idle_connections_are_kept(make_http1: MakeClient, se
     await asyncio.gather(*(read(client, server) for _ in range(5)))
     assert server.accepted == 5
     async with asyncio.timeout(1):
-        while sum(peer.left.is_set() for peer in server.peers) < 3:
-            await asyncio.sleep(0)
+        for _ in range(3):
+            await server.departed.get()
     await asyncio.gather(*(read(client, server) for _ in range(2)))
     assert server.accepted == 5
 
 
 @pytest.mark.parametrize("script", [_hang, _hang_after_first_chunk])
-async def test_the_server_sees_a_cancelled_caller_leave(client: UpstreamClient, serve: Serve, script: object) -> None:
+async def test_the_server_sees_a_cancelled_caller_leave(client: UpstreamClient, serve: Serve, script: Script) -> None:
     server = await serve(script)
     task = asyncio.create_task(read(client, server))
     async with asyncio.timeout(1):
-        while not (server.peers and server.peers[0].has_asked.is_set()):
-            await asyncio.sleep(0)
+        await server.asked.get()
     task.cancel()
     assert await left_within(server, 1) < 0.1
     with pytest.raises(asyncio.CancelledError):
@@ -292,3 +292,52 @@ async def _until_it_stands_still(peer: Peer) -> int:
         await asyncio.sleep(0.1)
         if peer.sent == before:
             return before
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_place_is_lost_in_a_storm(make_http1: MakeClient, serve: Serve, seed: int) -> None:
+    """Callers cancel and abort, the server closes, resets and hangs; afterwards all places are still there."""
+    random = Random(seed)
+    is_calm = asyncio.Event()
+    server = await serve(_stormy(random, is_calm, together=5))
+    client = make_http1(pooling=Pooling(max_connections=5, max_idle=3))
+
+    async def call() -> None:
+        response = await ask(client, server, Limits(connect=5, first_byte=0.05))
+        if random.random() < 0.3:
+            response.abort()
+        else:
+            await response.read()
+
+    calls = []
+    for _ in range(300):
+        calls.append(asyncio.create_task(call()))
+        for _ in range(random.randrange(10)):
+            await asyncio.sleep(0)
+        if random.random() < 0.3:
+            random.choice(calls).cancel()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(outcome is None or isinstance(outcome, UpstreamError | asyncio.CancelledError) for outcome in outcomes)
+    assert outcomes.count(None) > 50
+
+    is_calm.set()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(read(client, server) for _ in range(5))) == [b"a"] * 5
+
+
+def _stormy(random: Random, is_calm: asyncio.Event, together: int) -> Script:
+    """Answer, close, reset or hang by chance; once it is calm, answer when so many calls are there at once."""
+    everybody = asyncio.Barrier(together)
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            if is_calm.is_set():
+                await everybody.wait()
+            elif random.random() < 0.2:
+                return
+            await peer.send(ok(b"a"))
+            if not is_calm.is_set() and random.random() < 0.4:
+                random.choice([peer.close, peer.reset])()
+
+    return script

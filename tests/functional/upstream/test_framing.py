@@ -196,6 +196,6 @@ async def test_what_may_not_be_written_is_not_sent(
     client: UpstreamClient, serve: Serve, header: tuple[bytes, bytes]
 ) -> None:
     server = await serve(answering(ok(b"")))
-    with pytest.raises(ValueError, match="writ|CR"):
+    with pytest.raises(ValueError, match=r"writ|CR"):
         await client.request(server.origin, b"POST", b"/", [header], b"", Limits())
     assert server.accepted == 0

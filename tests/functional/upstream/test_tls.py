@@ -72,11 +72,14 @@ async def test_an_unknown_authority_is_refused_before_anything_is_sent(
     server = await serve(answering(ok(b"")), server_tls)
     with pytest.raises(UpstreamUnreachable):
         await ask(make_client(), server)
-    assert not any(peer.has_asked.is_set() for peer in server.peers)
+    assert server.asked.empty()
 
 
 async def test_a_server_without_tls_is_unreachable(make_client: MakeClient, serve: Serve) -> None:
-    server = await serve(answering_once(ok(b"")))
+    async def script(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+
+    server = await serve(script)
     server.origin = type(server.origin)("https", server.origin.host, server.origin.port)
     with pytest.raises(UpstreamUnreachable):
         await ask(make_client(), server)
@@ -119,10 +122,14 @@ async def test_an_answer_may_end_with_its_connection(
     assert [await read(client, server) for _ in range(3)] == [b"hello"] * 3
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_without_tlss_own_end_it_is_cut_off(
     make_http1: MakeClient, serve: Serve, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
-    """Anybody on the way can send a FIN; only the server can say in TLS that it has finished."""
+    """Anybody on the way can send a FIN; only the server can say in TLS that it has finished.
+
+    The gateway's loop tells the two apart. asyncio's own (of CPython 3.11) does not, so nothing is promised there.
+    """
 
     async def script(peer: Peer) -> None:
         await peer.request()

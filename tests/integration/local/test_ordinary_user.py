@@ -86,6 +86,6 @@ def test_root_is_mapped_to_a_user_that_has_a_name() -> None:
 
 def test_a_cluster_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     postgres = Postgres(tmp_path / "postgres", free_port(), "", "o", "a")
-    with pytest.raises(RunFailed, match="PostgreSQL cannot make its files: initdb: error: password file .* is empty"):
+    with pytest.raises(RunFailed, match=r"PostgreSQL cannot make its files: initdb: error: password file .* is empty"):
         postgres.initialise()
     assert not postgres.data.exists()

@@ -10,13 +10,16 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import UUID
 
 import psycopg
 import pytest
+from django.db import connection
 
+from apps.core.errors import StoreUnavailable
 from apps.outbox.models import OutboxEvent
 from apps.quotas.api import Hold, balance, check_identities, expire_holds, renew, settle
 from apps.quotas.api import reserve as reserve_here
@@ -66,7 +69,7 @@ def test_a_process_killed_between_statements_has_done_nothing(operation: str, be
     with _blocked(BEFORE[before]) as owner:
         _killed_while_waiting(owner, operation.format(hold=hold.id, account=account))
 
-    _until_nobody_works(hold)
+    _until_free(account)
     assert HoldRow.objects.get(id=hold.id).status == "HELD"
     assert entries(account) == [("GRANT", 100), ("HOLD", 30)]
     assert not OutboxEvent.objects.filter(id=hold.id).exists()
@@ -91,6 +94,32 @@ def test_a_reservation_killed_before_its_transfer_holds_nothing() -> None:
     _until_free(account)
     assert (balance(account).available, balance(account).held) == (100, 0)
     assert not HoldRow.objects.filter(account_id=account).exists()
+
+
+def test_a_connection_that_is_lost_is_told_and_replaced() -> None:
+    account = funded_account(100)
+    hold = hold_of(account, 30)
+    reserve_here(hold, ttl_ms=MINUTE_MS)
+
+    with _blocked(BEFORE["the event"]) as owner, ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(settle, settlement_of(hold, 20))
+        _wait(lambda: _waits_for(owner), lambda: not lost.done())
+        _terminate_backends_that_wait_for(owner)
+        assert isinstance(lost.exception(), StoreUnavailable)
+        owner.rollback()
+        again = pool.submit(settle, settlement_of(hold, 20)).result()
+        pool.submit(lambda: connection.close()).result()  # noqa: PLW0108 (the connection is that of the thread)
+
+    assert (again.charged, again.first) == (20, True)
+    assert check_identities(account) == []
+
+
+def _terminate_backends_that_wait_for(owner: psycopg.Connection) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as application:
+        application.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND %s = ANY(pg_blocking_pids(pid))",
+            [owner.info.backend_pid],
+        )
 
 
 def _the_next_one_finishes(hold: Hold, operation: str) -> None:
@@ -126,19 +155,15 @@ def _waits_for(owner: psycopg.Connection) -> bool:
     return waiting.fetchone() is not None
 
 
-def _until_nobody_works(hold: Hold) -> None:
-    _until_free(hold.account)
-
-
 def _until_free(account: UUID) -> None:
     """Until the killed process's transaction has been rolled back: its lock on the account is gone."""
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         connection.execute("SELECT FROM quotas_account WHERE id = %s FOR UPDATE", [account])
 
 
-def _wait(is_true: "object", still_sensible: "object") -> None:
+def _wait(is_true: Callable[[], bool], still_sensible: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_true():  # type: ignore[operator]
-        assert still_sensible(), "the process ended before it could be killed"  # type: ignore[operator]
+    while not is_true():
+        assert still_sensible(), "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
