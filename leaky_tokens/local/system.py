@@ -33,6 +33,7 @@ class System:
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self.place = Place(root)
         self.environment = {**environment, "LEAKY_LOCAL": str(root)}
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def private(cls, root: Path, environment: Mapping[str, str] | None = None) -> "System":
@@ -54,6 +55,7 @@ class System:
                 [sys.executable, "-m", "leaky_tokens.local", "run"], cwd=ROOT, env=self.environment,
                 stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        self._supervisor = process
         deadline = time.monotonic() + START_SECONDS
         while self.facts.get("status") != READY:
             if process.poll() is not None:
@@ -79,6 +81,8 @@ class System:
             os.kill(supervisor, signal.SIGKILL)
         os.close(lock.wait_until_left(self.place))
         self.place.file(FILE).unlink(missing_ok=True)
+        if self._supervisor is not None:
+            self._supervisor.wait()
         return True
 
     def reset(self) -> None:

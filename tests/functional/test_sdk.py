@@ -5,7 +5,6 @@ import pytest
 from openai import OpenAI
 
 from apps.outbox.models import OutboxEvent
-from leaky_tokens.local.system import System
 from tests.functional.payers import Oracle, Payer, eventually, open_payer
 
 MODEL = "gpt-4o-mini"
@@ -84,7 +83,8 @@ def test_a_receipt_names_the_reservation_and_the_bucket(client: OpenAI, payer: P
     assert raw.headers["x-ratelimit-reset-tokens"].endswith("s")
 
 
-def test_a_short_account_is_refused_at_once_and_pours_nothing(gateway_url: str, system: System, oracle: Oracle) -> None:
+@pytest.mark.usefixtures("committed")
+def test_a_short_account_is_refused_at_once_and_pours_nothing(gateway_url: str, oracle: Oracle) -> None:
     poor = open_payer(tokens=100)
     client = OpenAI(base_url=f"{gateway_url}/v1", api_key=poor.key, max_retries=2)
     before = oracle.calls()
