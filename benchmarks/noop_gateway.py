@@ -6,17 +6,25 @@ It shows what everything but the hold costs. It lives here, and no setting of th
 from collections.abc import Sequence
 from uuid import UUID
 
+from apps.core.errors import InsufficientQuota
 from gateway import __main__ as entry
 from gateway import asgi
 from gateway.app import Gateway
 from gateway.control_plane import Database, Hold, Quota, Settled, Settlement
+from gateway.health import CANARY
 
 
 class NoQuota:
     """The quota interface without a ledger."""
 
     async def reserve(self, hold: Hold) -> None:
-        """Take nothing."""
+        """Take nothing, and refuse the canary: readiness insists on that.
+
+        Raises:
+            InsufficientQuota: the canary.
+        """
+        if hold.account == CANARY.account:
+            raise InsufficientQuota(needed=hold.amount, available=0, held=0, granted=0)
 
     async def renew(self, progress: Sequence[tuple[UUID, UUID, int]]) -> set[UUID]:  # noqa: ARG002 - the interface's
         """Nothing is ever lost."""
@@ -25,10 +33,6 @@ class NoQuota:
     async def settle(self, settlement: Settlement) -> Settled:
         """Say that it is settled."""
         return Settled(charged=settlement.tokens, released=0, absorbed=0, first=True)
-
-    async def refuses_canary(self) -> bool:
-        """Claim to refuse it, since readiness insists on that."""
-        return True
 
 
 class NoopGateway(Gateway):

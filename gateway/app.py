@@ -16,7 +16,15 @@ from gateway.exchange import Receive, Send
 from gateway.health import Health
 from gateway.reservations import Reservations
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.http1 import Http1Client
+from gateway.upstream.pool import Pooling
 from gateway.valkey import Valkey
+
+POOLING = Pooling(
+    max_connections=settings.UPSTREAM_CONNECTIONS,
+    max_idle=settings.UPSTREAM_IDLE_CONNECTIONS,
+    idle_seconds=settings.UPSTREAM_IDLE_SECONDS,
+)
 
 log = structlog.get_logger("gateway")
 
@@ -107,6 +115,6 @@ async def _connect_when_there() -> Valkey:
 
 def _upstream_client() -> UpstreamClient:
     if settings.UPSTREAM_CLIENT == "aiohttp":
-        client: UpstreamClient = import_module("gateway.upstream.aiohttp_client").AiohttpClient()
+        client: UpstreamClient = import_module("gateway.upstream.aiohttp_client").AiohttpClient(POOLING)
         return client
-    return import_module("gateway.upstream.http1").Http1Client()  # type: ignore[no-any-return]
+    return Http1Client(POOLING)

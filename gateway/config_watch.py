@@ -13,6 +13,7 @@ import structlog
 from apps.core.errors import StoreUnavailable
 from gateway import metrics
 from gateway.control_plane import CONFIG_CHANNEL, REDIS_URL, Database, Snapshot
+from gateway.tokenizer import warm
 
 log = structlog.get_logger("gateway.config")
 
@@ -55,6 +56,7 @@ class ConfigWatch:
         except StoreUnavailable:
             log.warning("configuration.unreachable")
             return
+        await asyncio.to_thread(warm, {model.encoding for model in snapshot.catalogue.models.values()})
         before = self._versions or {}
         self._versions = dict(snapshot.versions)
         changed = {topic for topic, version in self._versions.items() if before.get(topic) != version}

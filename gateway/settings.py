@@ -83,6 +83,15 @@ VALKEY_TIMEOUT_SECONDS = environment.number(
 METRICS_NETWORKS = environment.words(
     "GATEWAY_METRICS_NETWORKS", "127.0.0.0/8,::1/128", "Networks from which /metrics answers; 404 to all others."
 )
+UPSTREAM_CONNECTIONS = environment.integer(
+    "GATEWAY_UPSTREAM_CONNECTIONS", 4096, "Most connections to one upstream.", minimum=1, maximum=65_000
+)
+UPSTREAM_IDLE_CONNECTIONS = environment.integer(
+    "GATEWAY_UPSTREAM_IDLE_CONNECTIONS", 256, "Most idle connections kept to one upstream.", minimum=0, maximum=65_000
+)
+UPSTREAM_IDLE_SECONDS = environment.number(
+    "GATEWAY_UPSTREAM_IDLE_SECONDS", 30, "How long an idle connection is kept.", minimum=0.1, maximum=3600
+)
 UPSTREAM_CLIENT = environment.choice(
     "GATEWAY_UPSTREAM_CLIENT", "http1", "HTTP client towards providers.", options=("http1", "aiohttp")
 )

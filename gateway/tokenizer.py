@@ -1,6 +1,6 @@
 """Exact token counts, offline: the encodings are compiled into the wheel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import toktok
@@ -19,3 +19,10 @@ def counter(encoding: str) -> Count | None:
         return None
     count: Count = toktok._encoding(encoding).count  # noqa: SLF001 (see above; the dependency is pinned by hash)
     return count
+
+
+def warm(encodings: Iterable[str]) -> None:
+    """Load vocabularies now: the first count of each takes a few hundred milliseconds, which no call should pay."""
+    for encoding in encodings:
+        if count := counter(encoding):
+            count("warm")

@@ -85,9 +85,6 @@ DATABASE_URL = environment.text(
 DATABASE_OWNER_URL = environment.text(
     "DATABASE_OWNER_URL", "", "PostgreSQL as migrations see it: the owner's role. Empty: the same as DATABASE_URL."
 )
-DATABASE_POOL_SIZE = environment.integer(
-    "DATABASE_POOL_SIZE", 8, "Connections that one process may hold.", minimum=1, maximum=200
-)
 STATEMENT_TIMEOUT_MS = environment.integer(
     "DATABASE_STATEMENT_TIMEOUT_MS", 5000, "A statement that runs longer is cut.", minimum=100, maximum=600_000
 )
