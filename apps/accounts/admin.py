@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -134,7 +135,9 @@ class ApiKeyAdmin(ModelAdmin):
         )
         obj.pk = key.pk
         obj.refresh_from_db()
-        messages.warning(request, f"Copy the key now, it cannot be shown again: {text}")
+        # The style lets the text break on a narrow screen: what is cut off cannot be looked up later.
+        shown = format_html('<code style="overflow-wrap: anywhere">{}</code>', text)
+        messages.warning(request, format_html("Copy the key now, it cannot be shown again: {}", shown))
 
     @admin.action(description="Revoke keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:

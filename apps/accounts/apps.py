@@ -7,3 +7,4 @@ class AccountsConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.accounts"
+    verbose_name = "Callers"

@@ -3,8 +3,15 @@
 import uuid
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
+
+
+def validate_names(value: object) -> None:
+    """A list of names: anything else would silently allow nothing, or something else."""
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValidationError('A JSON list of names, as in ["gpt-4o-mini"].')
 
 
 class User(AbstractUser):
@@ -33,7 +40,10 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100, help_text="What the key is for, so that it can be revoked with confidence.")
     digest = models.CharField(max_length=64, editable=False)
     allowed_models = models.JSONField(
-        null=True, blank=True, help_text='Names of the models it may call, as in ["gpt-4o-mini"]. Empty: all models.'
+        null=True,
+        blank=True,
+        validators=[validate_names],
+        help_text='Names of the models it may call, as in ["gpt-4o-mini"]. Empty or null: all models.',
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty: never.")

@@ -7,3 +7,4 @@ class ConfigConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.config"
+    verbose_name = "Configuration"

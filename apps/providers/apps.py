@@ -7,3 +7,4 @@ class ProvidersConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.providers"
+    verbose_name = "Catalogue"

@@ -96,9 +96,9 @@ class Model(models.Model):
     class Encoding(models.TextChoices):
         """Tokenizers that work offline."""
 
-        O200K = "o200k_base"
-        CL100K = "cl100k_base"
-        QWEN = "qwen3.5"
+        O200K = "o200k_base", "o200k_base"
+        CL100K = "cl100k_base", "cl100k_base"
+        QWEN = "qwen3.5", "qwen3.5"
         UNKNOWN = "", "unknown: bytes are the bound"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -167,6 +167,13 @@ def test_a_key_is_shown_once_and_its_digest_never(operator: Client) -> None:
         assert key.digest not in made + html
 
 
+@pytest.mark.parametrize("models", ['"gpt-4o"', '{"gpt-4o": 1}', "[1]", '[""]', "nonsense"])
+def test_allowed_models_are_a_list_of_names(operator: Client, models: str) -> None:
+    owner = open_user("ada", "ada@example.test", "a long enough password")
+    _post(operator, "accounts/apikey/add/", name="laptop", owner=str(owner.pk), allowed_models=models)
+    assert not ApiKey.objects.exists()
+
+
 def test_a_key_is_revoked_after_asking_and_never_deleted(operator: Client) -> None:
     owner = open_user("ada", "ada@example.test", "a long enough password")
     key, text = create_api_key(owner, "laptop")
