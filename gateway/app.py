@@ -1,6 +1,7 @@
 """A gateway: its parts, how they start and stop, and the configuration that it follows."""
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import structlog
 
 from apps.core.errors import StoreUnavailable
-from gateway import access_log, settings, shell
+from gateway import access_log, metrics, settings, shell
 from gateway.authentication import Authenticator
 from gateway.config_watch import ConfigWatch
 from gateway.control_plane import LEAKY_BUCKET, QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
@@ -19,6 +20,9 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.http1 import Http1Client
 from gateway.upstream.pool import Pooling
 from gateway.valkey import Valkey
+
+GARBAGE_THRESHOLDS = (20_000, 20, 20)
+"""Objects before a young collection, young ones before a middle one, middle ones before an old one."""
 
 POOLING = Pooling(
     max_connections=settings.UPSTREAM_CONNECTIONS,
@@ -85,6 +89,8 @@ class Gateway:
 
     def _adopt(self, snapshot: Snapshot, changed: set[str]) -> None:
         """Take over a new configuration as a whole; calls under way keep the one that they began with."""
+        if not self._started:
+            _settle_memory()
         self.snapshot = snapshot
         if "credentials" in changed:
             self.authenticator.forget()
@@ -99,6 +105,18 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._open.aclose()
         access_log.flush()
+        metrics.tally.flush()
+
+
+def _settle_memory() -> None:
+    """Tell the garbage collector that what is here now stays.
+
+    Django and the tokenizers are hundreds of thousands of objects that never die; walking them again and again costs a
+    gateway a quarter of its time. What a call leaves behind is freed by reference counts, but for a few cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 async def _connect_when_there() -> Valkey:

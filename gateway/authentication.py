@@ -14,7 +14,7 @@ from apps.core.errors import InvalidCredential
 from gateway.control_plane import Principal, check_credential
 from gateway.errors import ambiguous_credentials, unauthorized
 from gateway.exchange import Exchange
-from gateway.metrics import CREDENTIAL_CACHE, CREDENTIAL_VALIDATION
+from gateway.metrics import CREDENTIAL_CACHE, CREDENTIAL_VALIDATION, tally
 
 _IN_QUERY = ("key", "api_key", "api-key", "access_token")
 
@@ -73,9 +73,9 @@ class Authenticator:
         try:
             principal = await self._find(credential)
         except InvalidCredential:
-            CREDENTIAL_VALIDATION.labels("failure").inc()
+            tally.count(CREDENTIAL_VALIDATION, "failure")
             raise unauthorized() from None
-        CREDENTIAL_VALIDATION.labels("success").inc()
+        tally.count(CREDENTIAL_VALIDATION, "success")
         exchange.fields["key_id"] = principal.key_id
         return principal
 
@@ -87,7 +87,7 @@ class Authenticator:
     async def _find(self, credential: str) -> Principal:
         digest = hashlib.sha256(credential.encode()).digest()
         principal = self._known.get(digest)
-        CREDENTIAL_CACHE.labels("hit" if principal else "miss").inc()
+        tally.count(CREDENTIAL_CACHE, "hit" if principal else "miss")
         if principal is None:
             check_credential(credential)
             principal = await self._ask_once(digest, credential)

@@ -63,7 +63,7 @@ class Call:
         if trusted is not None:
             return trusted, "provider"
         if reported is not None:
-            metrics.UNTRUSTED_USAGE.labels(self.plan.provider.slug).inc()
+            metrics.tally.count(metrics.UNTRUSTED_USAGE, self.plan.provider.slug)
         return self.counted(), "counted" if self.plan.count() else "estimated"
 
     def read(self, completion: Completion) -> None:

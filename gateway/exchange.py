@@ -16,6 +16,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+WATCH_AFTER_SECONDS = 0.02
+
+
 class ClientGoneError(Exception):
     """The client closed its connection before we answered; nobody is there to be told."""
 
@@ -24,19 +27,20 @@ class Exchange:
     """A request with the state of its answer. ``status`` is 0 until the answer has begun."""
 
     __slots__ = (
-        "_receive", "_send", "_watch", "fields", "headers", "method", "path", "peer", "query", "request_id",
+        "_first", "_receive", "_send", "_watch", "fields", "headers", "method", "path", "peer", "query", "request_id",
         "started", "status", "trace",
     )  # fmt: skip
 
     def __init__(self, scope: dict[str, Any], receive: Receive, send: Send, started: float) -> None:
         self._receive = receive
         self._send = send
-        self._watch: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | asyncio.TimerHandle | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         self.headers: list[Header] = scope["headers"]
+        self._first = dict(reversed(self.headers))
         self.started = started
         self.status = 0
         offered = self.header(b"x-request-id")
@@ -47,10 +51,7 @@ class Exchange:
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
 
     def header_values(self, name: bytes) -> list[bytes]:
         """All values of a header, by its lower-case name."""
@@ -104,7 +105,14 @@ class Exchange:
         return body
 
     def on_leave(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` as soon as the client closes its connection. To be called once the body has been read."""
+        """Call ``callback`` soon after the client closes its connection. To be called once the body has been read.
+
+        The watch is a task, which costs more than many a short call's own work: it begins when a call is no longer
+        short. A client that has left before is noticed then.
+        """
+        self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_watch, callback)
+
+    def _begin_watch(self, callback: Callable[[], None]) -> None:
         self._watch = asyncio.get_running_loop().create_task(self._until_gone(callback))
 
     async def _until_gone(self, callback: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ before the plan stands; nothing leaves before the hold stands; what has left is 
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from apps.core.errors import AccountSuspended, InsufficientQuota
 from gateway import errors, relay, settings, strict_json
@@ -81,8 +81,10 @@ async def _forward(gateway: "Gateway", call: Call) -> UpstreamResponse:
 async def _send(gateway: "Gateway", call: Call, upstream: Upstream) -> UpstreamResponse:
     target = Target.of(upstream.base_url)
     limits = Limits(connect=upstream.connect_timeout_ms / 1000, first_byte=upstream.first_byte_timeout_ms / 1000)
-    sending = asyncio.ensure_future(
-        gateway.upstreams.request(
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    call.stop_with(task.cancel)
+    try:
+        return await gateway.upstreams.request(
             target.origin,
             b"POST",
             target.path + call.plan.operation.upstream_path.encode(),
@@ -90,14 +92,10 @@ async def _send(gateway: "Gateway", call: Call, upstream: Upstream) -> UpstreamR
             call.plan.body,
             limits,
         )
-    )
-    call.stop_with(sending.cancel)
-    try:
-        return await sending
     except asyncio.CancelledError:
         if call.cut_by is None:
-            sending.cancel()
             raise
+        task.uncancel()
         call.finish_cut()
         raise call.cut_error() from None
 

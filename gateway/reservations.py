@@ -27,6 +27,7 @@ from gateway.control_plane import (
     pour_call,
 )
 from gateway.exchange import Exchange
+from gateway.metrics import tally
 from gateway.plan import Plan
 from gateway.valkey import Valkey
 
@@ -94,7 +95,7 @@ class Reservations:
             self._spawn(self._adjust(reservation, -plan.bound.tokens))
             raise
         self._live[reservation.id] = reservation
-        metrics.LIVE_HOLDS.inc()
+        tally.live_holds += 1
         return reservation
 
     async def _pour(self, exchange: Exchange, plan: Plan) -> Reservation:
@@ -104,7 +105,7 @@ class Reservations:
         key = bucket_key(account)
         call = pour_call({key: bucket}, plan.bound.tokens)
         decision = call.decode(await self._valkey.eval(call.script, call.keys, call.args))
-        metrics.BUCKET.labels("allowed" if decision.allowed else "blocked").inc()
+        tally.count(metrics.BUCKET, "allowed" if decision.allowed else "blocked")
         if not decision.allowed:
             if not decision.fits_ever:
                 raise errors.too_expensive(plan.bound.tokens, bucket.capacity)
@@ -118,8 +119,8 @@ class Reservations:
             return
         reservation.ended = True
         self._live.pop(reservation.id, None)
-        metrics.LIVE_HOLDS.dec()
-        metrics.PENDING_SETTLEMENTS.inc()
+        tally.live_holds -= 1
+        tally.pending_settlements += 1
         self._spawn(self._settle(reservation, ending))
 
     async def _settle(self, reservation: Reservation, ending: Ending) -> None:
@@ -136,7 +137,7 @@ class Reservations:
                 _count(plan, ending, settled)
                 await self._adjust(reservation, tokens - plan.bound.tokens)
         finally:
-            metrics.PENDING_SETTLEMENTS.dec()
+            tally.pending_settlements -= 1
 
     async def _until_settled(self, settlement: Settlement) -> Settled:
         """Try until the ledger has it. If we die before, the hold expires with the progress that it last reported."""
@@ -145,7 +146,7 @@ class Reservations:
             try:
                 return await self._quota.settle(settlement)
             except StoreUnavailable:
-                metrics.SETTLEMENT_RETRIES.inc()
+                tally.count(metrics.SETTLEMENT_RETRIES)
                 log.warning("settlement.retry", reservation_id=str(settlement.hold), delay_s=delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LONGEST_RETRY_SECONDS)
@@ -205,11 +206,11 @@ class Reservations:
 
 def _count(plan: Plan, ending: Ending, settled: Settled) -> None:
     provider = plan.provider.slug
-    metrics.CALLS.labels(provider, ending.outcome).inc()
-    metrics.TOKENS.labels(provider, plan.model.name).inc(settled.charged)
-    metrics.USAGE_SOURCE.labels(provider, ending.usage_source).inc()
+    tally.count(metrics.CALLS, provider, ending.outcome)
+    tally.count(metrics.TOKENS, provider, plan.model.name, amount=settled.charged)
+    tally.count(metrics.USAGE_SOURCE, provider, ending.usage_source)
     if settled.absorbed:
-        metrics.ABSORBED.labels(provider).inc(settled.absorbed)
+        tally.count(metrics.ABSORBED, provider, amount=settled.absorbed)
 
 
 def _facts(exchange: Exchange, plan: Plan) -> CallFacts:

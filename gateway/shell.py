@@ -85,7 +85,7 @@ def _record(exchange: Exchange, route: str) -> None:
     seconds = asyncio.get_running_loop().time() - exchange.started
     status = exchange.status
     outcome = "SUCCESS" if status < 400 else "CLIENT_ERROR" if status < 500 else "SERVER_ERROR"
-    metrics.REQUESTS.labels("api-gateway", exchange.method, route, str(status), outcome).observe(seconds)
+    metrics.tally.time(seconds, "api-gateway", exchange.method, route, str(status), outcome)
     access_log.write(
         time=time.time(), request_id=exchange.request_id, trace_id=exchange.trace.trace_id, method=exchange.method,
         route=route, status=status, duration_ms=round(seconds * 1000, 3), **exchange.fields,

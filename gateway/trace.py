@@ -23,10 +23,11 @@ class Trace:
     @classmethod
     def continued(cls, traceparent: bytes | None, state: bytes | None) -> "Trace":
         """A span of the caller's trace, or of a new one when its header is missing or malformed."""
-        span = os.urandom(8).hex()
+        random = os.urandom(24).hex()
+        span = random[:16]
         match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
         if match is None:
-            return cls(os.urandom(16).hex(), span, "01", None)
+            return cls(random[16:], span, "01", None)
         kept = state if state and len(state) <= _TRACESTATE_LIMIT else None
         return cls(match[1].decode(), span, match[2].decode(), kept)
 

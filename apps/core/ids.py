@@ -17,14 +17,18 @@ def uuid7() -> UUID:
 
     Rows with such keys are inserted at the end of their index, and sort by the time of their making.
     """
+    return UUID(int=_version_7())
+
+
+def _version_7() -> int:
     random = int.from_bytes(os.urandom(10), "big") & ((1 << _RANDOM_BITS) - 1)
     rand_a, rand_b = random >> _RAND_B_BITS, random & ((1 << _RAND_B_BITS) - 1)
     value = (time.time_ns() // 1_000_000) << 80
-    return UUID(int=value | 0x7 << 76 | rand_a << 64 | 0b10 << _RAND_B_BITS | rand_b)
+    return value | 0x7 << 76 | rand_a << 64 | 0b10 << _RAND_B_BITS | rand_b
 
 
 def request_id(offered: str | None) -> str:
     """The caller's request id when it is well-formed, else a new one (``req_`` and 32 hex digits)."""
     if offered and REQUEST_ID.fullmatch(offered):
         return offered
-    return f"req_{uuid7().hex}"
+    return f"req_{_version_7():032x}"

@@ -5,6 +5,7 @@ The limiter knows opaque account ids and no client: whoever holds a connection s
 """
 
 from binascii import crc32
+from functools import lru_cache
 from uuid import UUID
 
 from apps.limiter.domain import Bucket, Decision
@@ -13,8 +14,10 @@ from apps.limiter.script import LEAKY_BUCKET, Call, Script, adjust_call, pour_ca
 __all__ = ["LEAKY_BUCKET", "Bucket", "Call", "Decision", "Script", "adjust_call", "bucket_key", "pour_call"]
 
 SHARDS = 64
+REMEMBERED_KEYS = 65_536
 
 
+@lru_cache(maxsize=REMEMBERED_KEYS)
 def bucket_key(account: UUID) -> str:
     """The key of an account's bucket, with the hash tag of its shard: ``{q07}:bucket:<uuid>``.
 

@@ -6,15 +6,20 @@ its gateway stopped renewing it. A settlement that comes after the expiry correc
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid5
 
 from apps.core.units import Usage, Weights
 
+REMEMBERED_ACCOUNTS = 65_536
+"""Derived ids that a process keeps: deriving one costs more than all else that admission does in memory."""
+
 ACCOUNTS = UUID("5bd3a0ce-5f0e-4b8e-9c3c-3f0f6e1f7a10")
 """Name space of account ids."""
 
 
+@lru_cache(maxsize=REMEMBERED_ACCOUNTS)
 def account_id(payer_kind: str, payer_id: UUID, provider: str) -> UUID:
     """The account of a payer (``user`` or ``org``) with a provider: derived, so that nobody needs to look it up."""
     return uuid5(ACCOUNTS, f"{payer_kind}:{payer_id}:{provider}")
