@@ -30,7 +30,14 @@ class Call:
         self.cut_by: str | None = None
         self.first_byte_ms: int | None = None
         self.texts: list[tuple[int, str]] = []
+        self._deadline: asyncio.TimerHandle | None = None
         reservation.on_lost = lambda: self.cut(HOLD_LOST)
+
+    def expire_after(self, seconds: float) -> None:
+        """Cut the call when it is ``seconds`` old, whatever it waits for then. The last word counts."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._loop.call_at(self.exchange.started + seconds, self.cut, DEADLINE)
 
     def cut(self, reason: str) -> None:
         """End the call from outside: its client left, its time is up, or its hold is gone. The first reason stands."""
@@ -98,8 +105,10 @@ class Call:
             return unavailable("The reservation of this call was lost; try again.", code="reservation_lost")
         return upstream_timeout()
 
-    def abandon(self) -> None:
-        """Book a call that nothing else has booked: the gateway is stopping, or failed. No effect after an ending."""
+    def close(self) -> None:
+        """The call is over. If nothing has booked it (the gateway is stopping, or failed), book what it has used."""
+        if self._deadline is not None:
+            self._deadline.cancel()
         used = self.counted() if self.first_byte_ms is not None else Usage()
         self.finish("aborted", used, "counted", 503)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from apps.core.errors import AccountSuspended, InsufficientQuota
 from gateway import errors, relay, settings, strict_json
-from gateway.call import CLIENT_CLOSED, DEADLINE, Call, failure
+from gateway.call import CLIENT_CLOSED, Call, failure
 from gateway.control_plane import Upstream
 from gateway.dialects.openai.operations import Operation
 from gateway.exchange import Exchange, Header
@@ -37,13 +37,11 @@ async def serve(gateway: "Gateway", exchange: Exchange, operation: Operation) ->
     plan = plan_call(gateway.snapshot, principal, operation, body, datetime.now(UTC))
     reservation = await _admit(gateway, exchange, plan)
     call = Call(exchange, gateway.reservations, reservation)
-    deadline = asyncio.get_running_loop().call_later(settings.CALL_SECONDS, call.cut, DEADLINE)
     exchange.on_leave(lambda: call.cut(CLIENT_CLOSED))
     try:
         await relay.relay(call, await _forward(gateway, call))
     finally:
-        deadline.cancel()
-        call.abandon()
+        call.close()
 
 
 async def _admit(gateway: "Gateway", exchange: Exchange, plan: Plan) -> Reservation:
@@ -80,7 +78,9 @@ async def _forward(gateway: "Gateway", call: Call) -> UpstreamResponse:
 
 async def _send(gateway: "Gateway", call: Call, upstream: Upstream) -> UpstreamResponse:
     target = Target.of(upstream.base_url)
-    limits = Limits(connect=upstream.connect_timeout_ms / 1000, first_byte=upstream.first_byte_timeout_ms / 1000)
+    patience = upstream.first_byte_timeout_ms / 1000
+    limits = Limits(connect=upstream.connect_timeout_ms / 1000, first_byte=patience, between_chunks=patience)
+    call.expire_after(min(settings.CALL_SECONDS, upstream.deadline_ms / 1000))
     task = cast("asyncio.Task[None]", asyncio.current_task())
     call.stop_with(task.cancel)
     try:
