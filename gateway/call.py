@@ -109,8 +109,9 @@ class Call:
         """The call is over. If nothing has booked it (the gateway is stopping, or failed), book what it has used."""
         if self._deadline is not None:
             self._deadline.cancel()
-        used = self.counted() if self.first_byte_ms is not None else Usage()
-        self.finish("aborted", used, "counted", 503)
+        if not self.reservation.ended:
+            used = self.counted() if self.first_byte_ms is not None else Usage()
+            self.finish("aborted", used, "counted", 503)
 
     def release(self, outcome: str, status: int) -> None:
         """Book a call that cost nothing: the provider failed it."""

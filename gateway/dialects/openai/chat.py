@@ -3,8 +3,9 @@
 Source: OpenAI API reference, "Create chat completion".
 """
 
-from collections.abc import Iterator
 from typing import Any
+
+import orjson
 
 from gateway.dialects.openai.fields import (
     Check,
@@ -23,6 +24,7 @@ from gateway.dialects.openai.fields import (
 )
 from gateway.dialects.openai.messages import check_messages
 from gateway.errors import bad_request
+from gateway.estimate import Prompt
 
 MAX_OUTPUT = 2**31 - 1
 MAX_CHOICES = 128
@@ -114,6 +116,12 @@ PARAMETERS: dict[str, Check] = {
 
 REQUIRED = ("model", "messages")
 
+OPAQUE = ("tools", "functions", "response_format")
+OPAQUE_IN_MESSAGE = ("tool_calls", "function_call", "refusal", "tool_call_id", "audio")
+"""What providers turn into prompt by rules of their own. A token is a byte at least, so its bytes bound it."""
+
+MEDIA = ("image_url", "input_audio")
+
 
 def check_combinations(body: dict[str, Any]) -> None:
     """Rules that bind two fields.
@@ -138,43 +146,23 @@ def choices(body: dict[str, Any]) -> int:
     return body.get("n") or 1
 
 
-def texts(body: dict[str, Any]) -> Iterator[str]:
-    """All text of the prompt that a tokenizer can count exactly."""
+def prompt(body: dict[str, Any]) -> Prompt:
+    """What there is to count in a request: text exactly, the rest by what bounds it."""
+    texts: list[str] = []
+    names = media = 0
+    opaque = [body[field] for field in OPAQUE if body.get(field)]
     for message in body["messages"]:
-        yield message["role"]
-        if name := message.get("name"):
-            yield name
+        texts.append(message["role"])
         content = message.get("content")
         if isinstance(content, str):
-            yield content
-        else:
-            yield from (part["text"] for part in content or () if part["type"] == "text")
-
-
-def names(body: dict[str, Any]) -> int:
-    """Messages that carry a name; each costs one token more."""
-    return sum(1 for message in body["messages"] if message.get("name"))
-
-
-def is_plain_text(body: dict[str, Any]) -> bool:
-    """Whether the prompt is nothing but text messages, so that the tokenizer's count is exact."""
-    if any(body.get(field) for field in ("tools", "functions", "response_format")):
-        return False
-    return all(
-        not message.get("tool_calls") and (isinstance(message.get("content"), str) or _only_text(message["content"]))
-        for message in body["messages"]
-    )
-
-
-def _only_text(content: list[dict[str, Any]] | None) -> bool:
-    return all(part["type"] == "text" for part in content or ())
-
-
-def images(body: dict[str, Any]) -> int:
-    """Images and sounds in the prompt; each is bounded by a fixed number of tokens."""
-    return sum(
-        part["type"] in ("image_url", "input_audio")
-        for message in body["messages"]
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-    )
+            texts.append(content)
+        elif content:
+            texts += [part["text"] for part in content if part["type"] == "text"]
+            media += sum(part["type"] in MEDIA for part in content)
+            opaque += [part for part in content if part["type"] == "refusal"]
+        if name := message.get("name"):
+            names += 1
+            texts.append(name)
+        opaque += [message[field] for field in OPAQUE_IN_MESSAGE if message.get(field)]
+    opaque_bytes = sum(len(orjson.dumps(part)) for part in opaque)
+    return Prompt(tuple(texts), len(body["messages"]), names, opaque_bytes, media)

@@ -111,6 +111,11 @@ def check_fields(value: dict[str, Any], fields: Mapping[str, Check], required: C
         if check is None:
             raise unknown(prefix + name)
         check(item, prefix + name)
+    check_required(value, required, prefix)
+
+
+def check_required(value: dict[str, Any], required: Collection[str], prefix: str) -> None:
+    """Insist on fields."""
     for name in required:
         if name not in value:
             raise bad_request(

@@ -89,6 +89,8 @@ _MESSAGE_FIELDS: dict[str, Check] = {
 def _message(value: Any, param: str) -> None:
     if not isinstance(value, dict):
         refuse(param, "an object")
+    if len(value) == 2 and value.get("role") in ROLES and isinstance(value.get("content"), str):
+        return  # nearly all messages are this and no more
     check_fields(value, _MESSAGE_FIELDS, ("role",), param)
     speaks = any(value.get(field) for field in ("tool_calls", "function_call", "refusal", "audio"))
     if value.get("content") is None and not (value["role"] == "assistant" and speaks):

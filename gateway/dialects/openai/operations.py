@@ -4,15 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from gateway.dialects.openai import chat, embeddings
-from gateway.dialects.openai.fields import Check, check_fields, unknown
+from gateway.dialects.openai.fields import Check, check_required, unknown
 from gateway.estimate import Prompt
 
 Body = dict[str, Any]
-
-_OPAQUE = ("tools", "functions", "response_format")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +32,19 @@ class Operation:
         Raises:
             ApiError: 400 that names the field.
         """
-        for name in body:
-            if name not in self.structure and not allows(name):
-                raise unknown(name)
-        structural = {name: value for name, value in body.items() if name in self.structure}
-        check_fields(structural, self.structure, self.required, "")
         for name, value in body.items():
-            if check := self.parameters.get(name):
-                check(value, name)
+            check = self.structure.get(name)
+            if check is None:
+                if not allows(name):
+                    raise unknown(name)
+                check = self.parameters.get(name, _unread)
+            check(value, name)
+        check_required(body, self.required, "")
         self.check_combinations(body)
 
 
-def _chat_prompt(body: Body) -> Prompt:
-    return Prompt(
-        texts=tuple(chat.texts(body)),
-        messages=len(body["messages"]),
-        names=chat.names(body),
-        opaque_bytes=0 if chat.is_plain_text(body) else _opaque_bytes(body),
-        media=chat.images(body),
-    )
-
-
-def _opaque_bytes(body: Body) -> int:
-    """Bytes of what providers turn into prompt by rules of their own: a token is a byte at least, so they bound it."""
-    calls = [message["tool_calls"] for message in body["messages"] if message.get("tool_calls")]
-    return sum(len(orjson.dumps(part)) for part in [*(body[f] for f in _OPAQUE if body.get(f)), *calls])
+def _unread(_value: Any, _param: str) -> None:
+    """A parameter that operators let pass and we know nothing of."""
 
 
 def _embedding_prompt(body: Body) -> Prompt:
@@ -75,7 +59,7 @@ CHAT = Operation(
     parameters=chat.PARAMETERS,
     required=chat.REQUIRED,
     check_combinations=chat.check_combinations,
-    prompt=_chat_prompt,
+    prompt=chat.prompt,
     output_cap=chat.output_cap,
     choices=chat.choices,
 )
