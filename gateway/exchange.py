@@ -61,7 +61,8 @@ class Exchange:
         """The whole request body.
 
         Raises:
-            ApiError: 413 over the cap, 415 when it is not plain JSON, 408 when it does not arrive in time.
+            ApiError: 413 over the cap, 415 when it is not plain JSON, 408 when it does not arrive in time, 426 when the
+                request wants another protocol.
             ClientGoneError: the client closed instead.
         """
         self._check_framing()
@@ -75,6 +76,9 @@ class Exchange:
             raise ApiError(408, "request_timeout", "The request body did not arrive in time.", headers=CLOSE) from None
 
     def _check_framing(self) -> None:
+        if self.header(b"upgrade") is not None and b"upgrade" in (self.header(b"connection") or b"").lower():
+            # The parser takes what follows such a head for the other protocol, so the body never reaches us.
+            raise _no_upgrade()
         if self.header(b"content-encoding") not in (None, b"identity"):
             raise ApiError(415, "unsupported_encoding", "Send the body without Content-Encoding.")
         kind, _, parameters = (self.header(b"content-type") or b"").lower().partition(b";")
@@ -150,6 +154,11 @@ class Exchange:
 
 
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+
+
+def _no_upgrade() -> ApiError:
+    message = "Only HTTP/1.1 is spoken here: send the request without Upgrade."
+    return ApiError(426, "upgrade_not_supported", message, headers=((b"upgrade", b"HTTP/1.1"), *CLOSE))
 
 
 def _too_large() -> ApiError:
