@@ -11,6 +11,7 @@ import pytest
 
 from leaky_tokens.local.system import System
 from tests.functional.payers import Oracle, Payer, open_payer
+from tests.functional.refusing import Caller
 
 
 def shared_stores() -> dict[str, str]:
@@ -48,3 +49,9 @@ def oracle(system: System) -> Oracle:
 def payer(system: System, committed: None) -> Payer:
     """Somebody new, with a key and a million tokens."""
     return open_payer(tokens=1_000_000)
+
+
+@pytest.fixture
+def caller(gateway_url: str, payer: Payer, oracle: Oracle) -> Caller:
+    """The payer, sending what no SDK would."""
+    return Caller(gateway_url, payer, oracle)
