@@ -97,10 +97,14 @@ class Call:
         status = STATUS_CLIENT_CLOSED if self.cut_by in (CLIENT_CLOSED, SLOW_CLIENT) else 504
         self.finish(self.cut_by or "aborted", usage, source, status)
 
-    def cut_error(self) -> Exception:
-        """What to raise for a call that was cut before a byte of the answer was passed on."""
+    def cut_error(self) -> ApiError:
+        """What to tell the client of a call that was cut.
+
+        Raises:
+            ClientGoneError: nobody is there to be told.
+        """
         if self.cut_by in (CLIENT_CLOSED, SLOW_CLIENT):
-            return ClientGoneError()
+            raise ClientGoneError
         if self.cut_by == HOLD_LOST:
             return unavailable("The reservation of this call was lost; try again.", code="reservation_lost")
         return upstream_timeout()

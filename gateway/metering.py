@@ -15,6 +15,10 @@ TRUST = 2
 """A usage above this multiple of the bound is not believed (RELIABILITY S28: 0 to twice the cap)."""
 
 
+CONTRADICTORY = "contradictory"
+"""In place of a usage: the provider has reported two totals, so neither can be believed."""
+
+
 class _Function(msgspec.Struct):
     name: str | None = None
     arguments: str | None = None

@@ -5,9 +5,9 @@ from contextlib import suppress
 from typing import NoReturn
 
 from gateway import settings
-from gateway.call import CLIENT_CLOSED, SLOW_CLIENT, Call, failure
+from gateway.call import SLOW_CLIENT, Call, failure
 from gateway.errors import JSON, ApiError, bad_gateway, bad_request, unavailable, upstream_timeout
-from gateway.exchange import ClientGoneError, Header
+from gateway.exchange import Header
 from gateway.metering import Completion, read
 from gateway.streaming import StreamMeter
 from gateway.upstream.client import UpstreamError, UpstreamResponse, UpstreamTimeout
@@ -71,6 +71,8 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
         _book(call, meter)
     elif call.cut_by is not None:
         call.finish_cut()
+    elif not meter.began:
+        call.release("upstream_error", error.status)
     else:
         usage, source = call.usage(meter.usage)
         call.finish("upstream_error", usage, source, error.status)
@@ -124,8 +126,8 @@ def _stream_error(message: str) -> ApiError:
 
 async def _close(call: Call, error: ApiError | None) -> None:
     """End the client's stream: by its proper end, or by an error event and no ``[DONE]``, never by a clean cut."""
-    if call.cut_by in (CLIENT_CLOSED, SLOW_CLIENT):
-        raise ClientGoneError
+    if error is not None and call.cut_by is not None:
+        error = call.cut_error()
     if error is not None:
         await call.exchange.send_piece(error.event())
     await call.exchange.end_stream()

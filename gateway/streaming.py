@@ -8,7 +8,7 @@ import re
 
 import orjson
 
-from gateway.metering import Completion, read
+from gateway.metering import CONTRADICTORY, Completion, read
 from gateway.upstream.sse import data_of
 
 DONE = b"[DONE]"
@@ -18,12 +18,17 @@ _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 
 
 class StreamMeter:
-    """Reads each event once. After the stream, :attr:`usage`, :attr:`texts` and :attr:`done` say how it went."""
+    """Reads each event once. After the stream, :attr:`usage`, :attr:`texts` and :attr:`done` say how it went.
 
-    __slots__ = ("_client_asked", "done", "failed", "texts", "usage")
+    ``began`` is set once an event was part of an answer; until then the provider has not answered at all.
+    """
+
+    __slots__ = ("_client_asked", "_total", "began", "done", "failed", "texts", "usage")
 
     def __init__(self, *, client_asked_usage: bool) -> None:
         self._client_asked = client_asked_usage
+        self._total: object = None
+        self.began = False
         self.done = False
         self.failed = False
         self.usage: object = None
@@ -34,28 +39,34 @@ class StreamMeter:
         data = data_of(event)
         if data is None:
             return event
-        if self.done:
+        if self.done or self.failed:
             return b""
         if data == DONE:
             self.done = True
             return event
         chunk = read(data)
-        if chunk is None:
+        if chunk is None or chunk.error is not None or (chunk.choices is None and chunk.usage is None):
             self.failed = True
             return b""
+        self.began = True
         return self._meter(event, chunk)
 
     def _meter(self, event: bytes, chunk: Completion) -> bytes:
         self.texts += chunk.texts()
-        if chunk.error is not None:
-            self.failed = True
         if chunk.usage is not None:
-            self.usage = chunk.usage
+            self._take(chunk)
         if self._client_asked:
             return event
         if chunk.usage is None:
             return _NULL_USAGE.sub(b"", event) if b'"usage"' in event else event
         return _without_usage(event) if chunk.choices else b""
+
+    def _take(self, chunk: Completion) -> None:
+        """The last usage counts; but a total (a usage without choices) that another total denies is no usage at all."""
+        contradicts = self._total is not None and chunk.usage != self._total
+        self.usage = CONTRADICTORY if contradicts else chunk.usage
+        if not chunk.choices and self._total is None:
+            self._total = chunk.usage
 
 
 def _without_usage(event: bytes) -> bytes:
