@@ -1,5 +1,6 @@
 """RELIABILITY.md §5.2 rows 86 to 94: what a provider does wrong, the client is told rightly and charged rightly."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,8 @@ import orjson
 import pytest
 from openai import OpenAI
 
-from apps.outbox.models import OutboxEvent
-from apps.quotas.models import Hold
 from leaky_tokens.local.system import System
+from tests.functional.booking import Booked, booked
 from tests.functional.own_providers import Saying, known, provider_at, served
 from tests.functional.payers import Oracle, Payer, open_payer
 from tests.functional.refusing import row
@@ -21,25 +21,6 @@ MODEL = "gpt-4o-mini"
 HELLO: Any = [{"role": "user", "content": "Say hello."}]
 PROMPT = 10
 """Tokens of that prompt by OpenAI's rule: 3 for the message, 1 for its role, 3 for its text, 3 that prime the reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """How the ledger and the usage event have one call."""
-
-    charged: int
-    outcome: str
-    source: str
-
-
-def booked(payer: Payer) -> Booked:
-    """The payer's one call, once it has ended; its balances agree."""
-    account = payer.settled()
-    hold = Hold.objects.get(account_id=payer.account)
-    event = OutboxEvent.objects.get(id=hold.id).data
-    assert hold.status in ("SETTLED", "RELEASED")
-    assert (account.held, account.spent, event["charged"]) == (0, hold.charged, hold.charged)
-    return Booked(hold.charged, event["outcome"], event["usage_source"])
 
 
 RELEASED = Booked(0, "upstream_error", "none")
@@ -378,3 +359,26 @@ def test_a_growing_usage_counts_by_its_last(gateway_url: str) -> None:
 
     assert "usage" not in answer.text
     assert booked(payer) == Booked(PROMPT + 2, "completed", "provider")
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_provider_that_nobody_answers_for_is_503_and_costs_nothing(gateway_url: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with provider_at(f"http://127.0.0.1:{closed.getsockname()[1]}") as name:
+            payer = open_payer(tokens=1_000, provider=name)
+            assert known(gateway_url, payer, name)
+            with pytest.raises(openai.InternalServerError) as raised:
+                ask(gateway_url, payer, "no-usage", stream=False, model=name)
+
+    insist(raised.value, Answered(503, "provider_unreachable", retry=True))
+    assert booked(payer) == RELEASED
+
+
+@pytest.mark.long
+def test_93_empty_deltas_without_end_are_cut_at_the_cap_of_a_body(gateway_url: str, payer: Payer) -> None:
+    """A million of them are some 240 MB; 64 MiB of an answer are read."""
+    came, errors = said_and_told(gateway_url, payer, "empty-deltas=1000000")
+
+    assert (came, [error["code"] for error in errors]) == (0, ["upstream_incomplete"])
+    assert booked(payer) == Booked(PROMPT, "upstream_error", "counted")
