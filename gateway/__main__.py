@@ -1,7 +1,9 @@
 """``python -m gateway``: one gateway process. More of them may share the port; the kernel spreads connections."""
 
 import os
+import signal
 import socket
+import sys
 
 import uvicorn
 
@@ -9,8 +11,11 @@ from gateway import settings
 
 
 def main() -> None:
-    """Listen, serve, and on SIGTERM finish what has begun."""
+    """Listen, serve, and on SIGTERM finish what has begun and leave with code 0."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaky_tokens.settings.prod")
+    # uvicorn handles both while it runs, and raises them again when it is done: this is what they then meet.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     listener = _listener(settings.HOST, settings.PORT)
     config = uvicorn.Config(
         "gateway.asgi:application",
