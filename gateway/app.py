@@ -70,7 +70,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Connect, load the configuration, and begin to follow it. Waits for the stores: they may start later."""
-        database = Database(settings.DATABASE_THREADS)
+        database = Database(settings.DATABASE_THREADS, timeout_s=settings.DATABASE_SECONDS)
         self._open.callback(database.close)
         valkey = await _connect_when_there()
         self._open.push_async_callback(valkey.close)

@@ -70,17 +70,25 @@ class Snapshot:
 class Database:
     """Runs the apps' functions in threads that keep their connection."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="database")
 
     async def run(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
         """Run ``function`` in a thread.
 
+        A server that hangs is given up on, because nothing else would: its statement timeout hangs with it. The thread
+        is free again when the server is.
+
         Raises:
-            StoreUnavailable: PostgreSQL did not answer, or broke off. The outcome of a write is then unknown.
+            StoreUnavailable: PostgreSQL did not answer in time, or broke off. The outcome of a write is then unknown.
         """
         call = partial(_with_connection, function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        except TimeoutError as error:
+            raise StoreUnavailable("PostgreSQL did not answer in time") from error
 
     async def principal(self, credential: str) -> Principal:
         """Who presents ``credential``.

@@ -70,6 +70,13 @@ DATABASE_THREADS = environment.integer(
     minimum=1,
     maximum=100,
 )
+DATABASE_SECONDS = environment.number(
+    "GATEWAY_DATABASE_SECONDS",
+    10,
+    "How long PostgreSQL may take, waiting for a thread included, before a call is refused with 503.",
+    minimum=0.5,
+    maximum=600,
+)
 CREDENTIAL_CACHE_SIZE = environment.integer(
     "GATEWAY_CREDENTIAL_CACHE_SIZE", 100_000, "Credentials kept in memory.", minimum=100, maximum=10_000_000
 )
