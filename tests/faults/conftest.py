@@ -15,6 +15,7 @@ from tests.faults.stores import Stores
 from tests.functional.payers import Oracle, Payer, open_payer
 
 HOLD_SECONDS, RENEW_SECONDS = 2, 0.5
+DATABASE_SECONDS = 1.5
 
 StartGateway = Callable[..., GatewayProcess]
 OpenPayers = Callable[[int], list[Payer]]
@@ -30,7 +31,11 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[System]:
-    times = {"GATEWAY_HOLD_SECONDS": str(HOLD_SECONDS), "GATEWAY_RENEW_SECONDS": str(RENEW_SECONDS)}
+    times = {
+        "GATEWAY_HOLD_SECONDS": str(HOLD_SECONDS),
+        "GATEWAY_RENEW_SECONDS": str(RENEW_SECONDS),
+        "GATEWAY_DATABASE_SECONDS": str(DATABASE_SECONDS),
+    }
     running = System.private(tmp_path_factory.mktemp("system"), stores.environment | times)
     running.start()
     yield running

@@ -63,7 +63,8 @@ class Stores:
     """PostgreSQL and the two Valkeys of one system."""
 
     def __init__(self, root: Path) -> None:
-        self._postgres = Postgres(root / "postgres", free_port(), *(secrets.token_hex(8) for _ in range(3)))
+        superuser, owner, app = (secrets.token_hex(8) for _ in range(3))
+        self._postgres = Postgres(root / "postgres", free_port(), superuser, owner, app)
         quota = Valkey(root / "quota", free_port(), secrets.token_hex(8), QUOTA)
         cache = Valkey(root / "cache", free_port(), secrets.token_hex(8), CACHE)
         self._postgres.initialise()

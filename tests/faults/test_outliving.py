@@ -9,7 +9,7 @@ from apps.quotas import api as quotas
 from tests.faults.conftest import StartGateway
 from tests.faults.gateways import GatewayProcess
 from tests.functional.payers import Oracle, Payer, eventually
-from tests.functional.raw_client import RawCall, send
+from tests.functional.raw_client import RawCall, read_to_their_ends, streams_in_their_midst
 from tests.functional.usage_events import events_of
 
 TOKENS, CHUNK_DELAY_MS = 60, 50
@@ -17,9 +17,11 @@ EVENTS_BEFORE_THE_FREEZE = 15
 NEVER = 600
 
 
-async def a_stream(url: str, payer: Payer) -> RawCall:
-    call = await begun(url, payer, TOKENS)
-    await ended(call)
+async def begun(url: str, payer: Payer, tokens: int) -> RawCall:
+    """A stream in its midst."""
+    (call,) = await streams_in_their_midst(
+        url, payer, streams=1, tokens=tokens, chunk_delay_ms=CHUNK_DELAY_MS, events=EVENTS_BEFORE_THE_FREEZE
+    )
     return call
 
 
@@ -28,7 +30,9 @@ def test_a_stream_that_outlives_its_hold_is_charged_once(
 ) -> None:
     gateway = start_gateway(hold_seconds=0.3, renew_seconds=NEVER)
 
-    call = asyncio.run(a_stream(gateway.url, payer))
+    with asyncio.Runner() as runner:
+        call = runner.run(begun(gateway.url, payer, TOKENS))
+        runner.run(read_to_their_ends([call]))
 
     assert call.whole
     assert call.events[-1] == b"[DONE]"
@@ -44,20 +48,6 @@ def test_a_stream_that_outlives_its_hold_is_charged_once(
     assert quotas.check_identities() == []
 
 
-async def begun(url: str, payer: Payer, tokens: int) -> RawCall:
-    """A stream in its midst."""
-    call = await send(url, payer, tokens=tokens, orders={"chunk-delay-ms": CHUNK_DELAY_MS})
-    await call.head()
-    for _ in range(EVENTS_BEFORE_THE_FREEZE):
-        await call.event()
-    return call
-
-
-async def ended(call: RawCall) -> None:
-    await call.read_on()
-    await call.leave()
-
-
 def stream_over_a_freeze(gateway: GatewayProcess, payer: Payer, tokens: int) -> RawCall:
     """A stream whose gateway is frozen in its midst until the hold has ended, and then goes on."""
     with asyncio.Runner() as runner:
@@ -65,7 +55,7 @@ def stream_over_a_freeze(gateway: GatewayProcess, payer: Payer, tokens: int) -> 
         gateway.send(signal.SIGSTOP)
         assert payer.settled().held == 0
         gateway.send(signal.SIGCONT)
-        runner.run(ended(call))
+        runner.run(read_to_their_ends([call]))
     return call
 
 

@@ -99,3 +99,23 @@ async def abandon_after(call: RawCall, events: int, choice: random.Random) -> fl
     for _ in range(events):
         await call.event()
     return await call.leave(reset=choice.random() < 0.5)
+
+
+async def streams_in_their_midst(
+    gateway_url: str, payer: Payer, *, streams: int, tokens: int, chunk_delay_ms: int, events: int = 1
+) -> list[RawCall]:
+    """Streams of ``tokens`` tokens, each read for so many events."""
+    orders = {"chunk-delay-ms": chunk_delay_ms}
+    calls = [await send(gateway_url, payer, tokens=tokens, orders=orders) for _ in range(streams)]
+    for call in calls:
+        await call.head()
+        for _ in range(events):
+            await call.event()
+    return calls
+
+
+async def read_to_their_ends(calls: list[RawCall]) -> None:
+    """Read streams on, proper end or not, and leave."""
+    for call in calls:
+        await call.read_on()
+        await call.leave()

@@ -62,7 +62,11 @@ def charge_of(left: Left, oracle: Oracle) -> int:
     served, event = oracle.ending(left.request_id), booked(left.request_id)
     used = served["prompt_tokens"] + served["tokens_generated"]
     if left.events == EVENTS:
-        assert (event["outcome"], event["usage_source"], served["tokens_generated"]) == ("completed", "provider", TOKENS)
+        assert (event["outcome"], event["usage_source"], served["tokens_generated"]) == (
+            "completed",
+            "provider",
+            TOKENS,
+        )
     if event["usage_source"] == "provider":
         assert event["charged"] == used == served["usage"]["total_tokens"]
     else:
