@@ -71,11 +71,8 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
         _book(call, meter)
     elif call.cut_by is not None:
         call.finish_cut()
-    elif not meter.began:
-        call.release("upstream_error", error.status)
     else:
-        usage, source = call.usage(meter.usage)
-        call.finish("upstream_error", usage, source, error.status)
+        _book_broken(call, meter, error)
     await _close(call, error)
 
 
@@ -120,6 +117,20 @@ def _book(call: Call, meter: StreamMeter) -> None:
     call.finish("completed", usage, source, 200)
 
 
+def _book_broken(call: Call, meter: StreamMeter, error: ApiError) -> None:
+    """The provider has broken the stream: what came of it is charged, and nothing where it had not begun."""
+    outcome = _outcome(error)
+    if meter.began:
+        usage, source = call.usage(meter.usage)
+        call.finish(outcome, usage, source, error.status)
+    else:
+        call.release(outcome, error.status)
+
+
+def _outcome(error: ApiError) -> str:
+    return "timeout" if error.status == 504 else "upstream_error"
+
+
 def _stream_error(message: str) -> ApiError:
     return bad_gateway("upstream_incomplete", message)
 
@@ -139,7 +150,7 @@ def _fail(call: Call, error: UpstreamError) -> NoReturn:
         call.finish_cut()
         raise call.cut_error() from error
     answer = failure(error)
-    call.release("timeout" if answer.status == 504 else "upstream_error", answer.status)
+    call.release(_outcome(answer), answer.status)
     raise answer from error
 
 

@@ -127,10 +127,13 @@ def test_89_a_redirect_is_not_followed(gateway_url: str, payer: Payer, oracle: O
     assert oracle.calls() == before + 1
 
 
-def said_and_told(gateway_url: str, payer: Payer, fault: str, model: str = MODEL) -> tuple[int, list[Any]]:
+def said_and_told(
+    gateway_url: str, payer: Payer, fault: str, model: str = MODEL, chunk_delay_ms: int = 0
+) -> tuple[int, list[Any]]:
     """A broken stream, read raw: pieces of text before the error, and the error events. It has no end of its own."""
     body = {"model": model, "messages": HELLO, "max_tokens": 20, "stream": True}
-    headers = {"authorization": f"Bearer {payer.key}", "x-stub-fault": fault}
+    orders = {"x-stub-fault": fault, "x-stub-chunk-delay-ms": str(chunk_delay_ms)}
+    headers = {"authorization": f"Bearer {payer.key}", **orders}
     answer = httpx.post(f"{gateway_url}/v1/chat/completions", json=body, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     *events, rest = answer.text.split("\n\n")
@@ -269,8 +272,8 @@ def test_the_house_bears_an_overrun_that_the_account_cannot(gateway_url: str, pa
 
 @pytest.fixture
 def hurried(system: System, gateway_url: str, committed: None) -> Iterator[str]:
-    """A provider that must begin its answer within 300 ms and end it within a second; model and payer know it."""
-    with provider_at(str(system.facts["stubs"]["openai"]), first_byte_timeout_ms=300, deadline_ms=1000) as name:
+    """A provider that must begin its answer within 600 ms and end it within a second; model and payer know it."""
+    with provider_at(str(system.facts["stubs"]["openai"]), first_byte_timeout_ms=600, deadline_ms=1000) as name:
         yield name
 
 
@@ -286,7 +289,7 @@ def test_91_a_provider_that_hangs_is_504_and_costs_nothing(gateway_url: str, hur
     assert booked(payer) == Booked(0, "timeout", "none")
 
 
-def test_91_a_stream_is_cut_at_its_upstreams_deadline(gateway_url: str, hurried: str) -> None:
+def test_91_a_stream_that_stalls_is_cut(gateway_url: str, hurried: str) -> None:
     payer = open_payer(tokens=1_000, provider=hurried)
     assert known(gateway_url, payer, hurried)
 
@@ -294,6 +297,17 @@ def test_91_a_stream_is_cut_at_its_upstreams_deadline(gateway_url: str, hurried:
 
     assert (came, [error["code"] for error in errors]) == (3, ["upstream_timeout"])
     assert booked(payer) == Booked(PROMPT + 3, "timeout", "counted")
+
+
+def test_91_a_stream_that_drags_is_cut_at_its_upstreams_deadline(gateway_url: str, hurried: str) -> None:
+    payer = open_payer(tokens=1_000, provider=hurried)
+    assert known(gateway_url, payer, hurried)
+
+    came, errors = said_and_told(gateway_url, payer, "", model=hurried, chunk_delay_ms=150)
+
+    assert 0 < came < 16
+    assert [error["code"] for error in errors] == ["upstream_timeout"]
+    assert booked(payer) == Booked(PROMPT + came, "timeout", "counted")
 
 
 def call_of_one_that_says(gateway_url: str, saying: Saying, *, stream: bool) -> tuple[httpx.Response, Payer]:
