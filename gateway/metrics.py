@@ -17,6 +17,9 @@ from prometheus_client import (
     multiprocess,
 )
 
+OWN = CollectorRegistry()
+"""Apart from the default registry, where other processes of ours have series of the same names."""
+
 FLUSH_SECONDS = 0.2
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -25,24 +28,35 @@ REQUESTS = Histogram(
     "Requests by route and status; for streams until the last byte.",
     ("application", "method", "uri", "status", "outcome"),
     buckets=BUCKETS,
+    registry=OWN,
 )
-CALLS = Counter("token_consume", "Model calls by how they ended.", ("provider", "outcome"))
-TOKENS = Counter("leaky_tokens_charged", "Tokens charged, weighted.", ("provider", "model"))
-ABSORBED = Counter("leaky_tokens_absorbed", "Tokens of overruns that the house bore.", ("provider",))
-USAGE_SOURCE = Counter("leaky_usage_source", "Settlements by where their usage came from.", ("provider", "source"))
-CREDENTIAL_VALIDATION = Counter("gateway_api_key_validation", "Credential checks, cache hits included.", ("outcome",))
-CREDENTIAL_CACHE = Counter("gateway_api_key_cache", "Look-ups in the credential cache.", ("outcome",))
-BUCKET = Counter("gateway_rate_limit", "Pours into the leaky bucket.", ("outcome",))
-SETTLEMENT_RETRIES = Counter("leaky_settlement_retries", "Settlements that had to be tried again.")
-UNTRUSTED_USAGE = Counter("leaky_untrusted_usage", "Usages of providers that were not believed.", ("provider",))
-LIVE_HOLDS = Gauge("leaky_live_holds", "Holds of calls under way.", multiprocess_mode="livesum")
+CALLS = Counter("token_consume", "Model calls by how they ended.", ("provider", "outcome"), registry=OWN)
+TOKENS = Counter("leaky_tokens_charged", "Tokens charged, weighted.", ("provider", "model"), registry=OWN)
+ABSORBED = Counter("leaky_tokens_absorbed", "Tokens of overruns that the house bore.", ("provider",), registry=OWN)
+USAGE_SOURCE = Counter(
+    "leaky_usage_source", "Settlements by where their usage came from.", ("provider", "source"), registry=OWN
+)
+CREDENTIAL_VALIDATION = Counter(
+    "gateway_api_key_validation", "Credential checks, cache hits included.", ("outcome",), registry=OWN
+)
+CREDENTIAL_CACHE = Counter("gateway_api_key_cache", "Look-ups in the credential cache.", ("outcome",), registry=OWN)
+BUCKET = Counter("gateway_rate_limit", "Pours into the leaky bucket.", ("outcome",), registry=OWN)
+SETTLEMENT_RETRIES = Counter("leaky_settlement_retries", "Settlements that had to be tried again.", registry=OWN)
+UNTRUSTED_USAGE = Counter(
+    "leaky_untrusted_usage", "Usages of providers that were not believed.", ("provider",), registry=OWN
+)
+LIVE_HOLDS = Gauge("leaky_live_holds", "Holds of calls under way.", multiprocess_mode="livesum", registry=OWN)
 PENDING_SETTLEMENTS = Gauge(
-    "leaky_pending_settlements", "Settlements not yet in the ledger.", multiprocess_mode="livesum"
+    "leaky_pending_settlements",
+    "Settlements not yet in the ledger.",
+    multiprocess_mode="livesum",
+    registry=OWN,
 )
 CONFIGURATION_CHECKED = Gauge(
     "leaky_configuration_checked_timestamp_seconds",
     "When the configuration was last compared.",
     multiprocess_mode="min",
+    registry=OWN,
 )
 
 
@@ -97,7 +111,7 @@ def exposition() -> bytes:
     """All series of all gateway processes, in Prometheus' text format."""
     tally.flush()
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest()
+        return generate_latest(OWN) + generate_latest()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
