@@ -6,6 +6,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
+TEST_PROCESSES := 2
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
 # Production settings insist on secrets; for checks that serve nobody they get ones that open nothing.
@@ -41,7 +42,7 @@ install-dev: ## Make .venv with what tests and checks need (they do it by themse
 	@bootstrap/install dev
 
 test: install-dev ## Unit, integration, functional, architecture; ARGS=… goes to pytest
-	$(BIN)/python -m pytest -p tests.report -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -p tests.report -n $(TEST_PROCESSES) --dist loadfile -m "not long" $(ARGS)
 
 test-long: install-dev ## The races, repeated in full
 	$(BIN)/python -m pytest -p tests.report -m long --timeout 1800 $(ARGS)

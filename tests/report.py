@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,18 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Count what the command line left out."""
     for item in items:
         deselected["marked `long`: make test-long" if item.get_closest_marker("long") else "by -m or -k"] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In one of several test processes: hand the counts to the one that reports. Each has collected everything."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(deselected)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """In the one that reports: all processes tell the same."""
+    deselected.update({why: count - deselected[why] for why, count in node.workeroutput["left_out"].items()})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

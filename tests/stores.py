@@ -25,9 +25,13 @@ START_SECONDS = 20
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests() -> None:
-    """Start the stores and tell Django's settings where they are."""
-    if "TEST_DATABASE_OWNER_URL" in os.environ:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Start the stores and tell Django's settings where they are.
+
+    With several test processes each has stores of its own, and the one that only hands out the work has none.
+    """
+    hands_out_work = getattr(early_config.known_args_namespace, "numprocesses", None) and not _is_worker()
+    if "TEST_DATABASE_OWNER_URL" in os.environ or hands_out_work:
         return
     root = Path(tempfile.mkdtemp(prefix="leaky-tests-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
@@ -46,6 +50,10 @@ def pytest_load_initial_conftests() -> None:
         QUOTA_REDIS_URL=quota.url(),
         REDIS_URL=cache.url(),
     )
+
+
+def _is_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 def _start(command: list[str], log: Path, stop_signal: signal.Signals, is_ready: Callable[[], bool]) -> None:
