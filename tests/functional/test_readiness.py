@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from django.db import connection
+from django.db import connections
 
 from gateway.control_plane import Database, Hold, RowLockQuota, Settled, Settlement
 from gateway.health import Health
@@ -40,7 +40,7 @@ async def stores(committed: None) -> AsyncIterator[tuple[Database, Valkey]]:
     async with AsyncExitStack() as opened:
         database = Database(1, timeout_s=5)
         opened.callback(database.close)
-        opened.push_async_callback(database.run, connection.close)
+        opened.push_async_callback(database.run, connections.close_all)
         valkey = await Valkey.connect(os.environ["QUOTA_REDIS_URL"], timeout_s=1)
         opened.push_async_callback(valkey.close)
         yield database, valkey
