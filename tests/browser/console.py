@@ -43,8 +43,8 @@ class Console:
         self.page.keyboard.type(username)
         self.reach("password")
         self.page.keyboard.type(password)
-        self.sent(lambda: self.page.keyboard.press("Enter"))
-        self.page.wait_for_load_state()
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
 
     def reach(self, name: str) -> None:
         """Press Tab until the field of this name has the focus."""
@@ -68,8 +68,8 @@ class Console:
         for row in rows:
             self.page.locator("#result_list tr", has_text=row).locator("input.action-select").check()
         self.page.locator("select[name=action]").select_option(label=action)
-        self.sent(lambda: self.page.get_by_role("button", name="Run", exact=True).click())
-        self.page.wait_for_load_state()
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name="Run", exact=True).click()
 
     def confirm(self, question: str) -> None:
         """Say yes on the page that asks ``question``; returns with the answer."""
@@ -77,6 +77,7 @@ class Console:
         self.sent(lambda: self.page.get_by_role("button", name="Yes, do it").click())
 
     def rows(self) -> list[str]:
-        """The texts of the list's rows, from the top."""
+        """The texts of the list's rows, from the top, once the list shows; an empty list never does."""
+        self.page.locator("#result_list").wait_for()
         self.page.wait_for_load_state()
         return self.page.locator("#result_list tbody tr").all_inner_texts()

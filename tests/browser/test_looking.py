@@ -116,7 +116,6 @@ def make_key(console: Console, payer: Payer, name: str) -> str:
     console.page.locator(".select2-results__option--highlighted").wait_for()
     console.page.keyboard.press("Enter")
     console.save()
-    console.page.wait_for_load_state()
     return console.page.get_by_text("Copy the key now").locator(".identifier").inner_text()
 
 
