@@ -3,33 +3,49 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 
 MENU = (
     ("Money", (
-        ("Accounts", "account_balance", "quotas", "account"),
-        ("Holds", "hourglass_top", "quotas", "hold"),
-        ("Transfers", "receipt_long", "quotas", "transfer"),
+        ("Accounts", "account_balance", "quotas", "account",
+         "Balances of every payer; suspend and reopen"),
+        ("Holds", "hourglass_top", "quotas", "hold",
+         "Calls: what was set aside, and what was charged"),
+        ("Transfers", "receipt_long", "quotas", "transfer",
+         "The ledger, entry by entry; nobody edits it"),
     )),
     ("Catalogue", (
-        ("Models", "neurology", "providers", "model"),
-        ("Prices", "sell", "providers", "price"),
-        ("Providers", "hub", "providers", "provider"),
-        ("Upstreams", "dns", "providers", "upstream"),
+        ("Models", "neurology", "providers", "model",
+         "What callers may name; enable and disable"),
+        ("Prices", "sell", "providers", "price",
+         "Weights and money, from a moment on"),
+        ("Providers", "hub", "providers", "provider",
+         "Who runs models, and what may pass to them"),
+        ("Upstreams", "dns", "providers", "upstream",
+         "Addresses, credentials and timeouts"),
     )),
     ("Callers", (
-        ("Users", "person", "accounts", "user"),
-        ("API keys", "key", "accounts", "apikey"),
-        ("Organisations", "apartment", "orgs", "organisation"),
-        ("Tiers", "speed", "orgs", "tier"),
-        ("Assigned tiers", "assignment_ind", "orgs", "tierassignment"),
-        ("Groups", "admin_panel_settings", "auth", "group"),
+        ("Users", "person", "accounts", "user",
+         "Who signs in and owns keys"),
+        ("API keys", "key", "accounts", "apikey",
+         "Make and revoke keys"),
+        ("Organisations", "apartment", "orgs", "organisation",
+         "Payers with members"),
+        ("Tiers", "speed", "orgs", "tier",
+         "Buckets, leak rates and default caps"),
+        ("Assigned tiers", "assignment_ind", "orgs", "tierassignment",
+         "Which payer has which tier, until when"),
+        ("Groups", "admin_panel_settings", "auth", "group",
+         "Permissions of operators"),
     )),
     ("System", (
-        ("Events", "outbox", "outbox", "event"),
-        ("Configuration", "published_with_changes", "config", "configversion"),
+        ("Events", "outbox", "outbox", "outboxevent",
+         "What was told to the rest of the company"),
+        ("Configuration", "published_with_changes", "config", "configversion",
+         "What every gateway should know by now"),
     )),
 )  # fmt: skip
-"""Groups of the menu: title, symbol, app and model of each entry."""
+"""Groups of the menu: title, symbol, app and model of each entry, and what the first page says about it."""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -43,15 +59,27 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         if model["admin_url"]
     }
     groups = (
-        (title, [_entry(entry[:2], shown[entry[2:]]) for entry in entries if entry[2:] in shown])
+        (title, [_entry(entry, shown[entry[2:4]]) for entry in entries if entry[2:4] in shown])
         for title, entries in MENU
     )
     return [{"title": title, "separator": True, "items": items} for title, items in groups if items]
 
 
-def _entry(face: tuple[str, str], link: str) -> dict[str, str]:
-    title, icon = face
-    return {"title": title, "icon": icon, "link": link}
+def _entry(entry: tuple[str, str, str, str, str], link: str) -> dict[str, str]:
+    title, icon, _app, _model, about = entry
+    return {"title": title, "icon": icon, "link": link, "about": about}
+
+
+def stylesheet(_request: HttpRequest) -> str:
+    """Where our few rules beside the theme's are served; asked per request, because its name has a digest."""
+    return static("core/console.css")
+
+
+DROP = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E"
+    "%3Cpath fill='%239333ea' d='M12 2s7 8 7 13a7 7 0 0 1-14 0c0-5 7-13 7-13z'/%3E%3C/svg%3E"
+)
+"""A drop, for the browser's tab."""
 
 
 UNFOLD = {
@@ -59,6 +87,8 @@ UNFOLD = {
     "SITE_HEADER": "Leaky Tokens",
     "SITE_SUBHEADER": "Operators' console",
     "SITE_SYMBOL": "water_drop",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": DROP}],
+    "STYLES": [stylesheet],
     "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -13,4 +13,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if "console" in settings.SERVICES:
+    admin.site.index_title = "Operators' console"
     urlpatterns.append(path("admin/", admin.site.urls))

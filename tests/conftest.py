@@ -1,4 +1,7 @@
-"""Fixtures shared by all tests. The servers themselves are started by :mod:`tests.stores`."""
+"""Fixtures shared by all tests. The servers themselves are started by :mod:`tests.stores`.
+
+The running system is here, and not beside one kind of its tests, so that a session starts it once.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_django import DjangoDbBlocker
+
+from tests.system import gateway_url, system
+
+__all__ = ["gateway_url", "system"]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from apps.accounts import services
 from apps.accounts.models import ApiKey, User
-from apps.core.console import ask_first
+from apps.core.console import ask_first, identifier, to_payer
 
 admin.site.unregister(Group)
 
@@ -103,7 +103,7 @@ class ApiKeyAdmin(ModelAdmin):
     @display(description="Payer")
     def payer(self, key: ApiKey) -> str:
         """Whose account pays."""
-        return "owner" if key.org_id is None else f"organisation {key.org_id}"
+        return "owner" if key.org_id is None else to_payer("org", key.org_id)
 
     @display(description="State", label={"good": "success", "expired": "warning", "revoked": "danger"})
     def state(self, key: ApiKey) -> str:
@@ -135,9 +135,7 @@ class ApiKeyAdmin(ModelAdmin):
         )
         obj.pk = key.pk
         obj.refresh_from_db()
-        # The style lets the text break on a narrow screen: what is cut off cannot be looked up later.
-        shown = format_html('<code style="overflow-wrap: anywhere">{}</code>', text)
-        messages.warning(request, format_html("Copy the key now, it cannot be shown again: {}", shown))
+        messages.warning(request, format_html("Copy the key now, it cannot be shown again: {}", identifier(text)))
 
     @admin.action(description="Revoke keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:

@@ -7,4 +7,4 @@ class ConfigConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.config"
-    verbose_name = "Configuration"
+    verbose_name = "System"

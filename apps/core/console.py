@@ -1,5 +1,5 @@
 """What the admin pages of all apps share: asking before an action that callers will feel, history that nobody edits,
-and pages of tables too large to count.
+pages of tables too large to count, and ways from one row to another.
 """
 
 from typing import Any, cast
@@ -9,7 +9,9 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 
 MOST_COUNTED = 10_000
 """Rows that a list counts at most: beyond it, an operator narrows the search instead of turning pages."""
@@ -43,6 +45,32 @@ class HistoryAdmin:
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Nobody deletes it."""
         return False
+
+
+def to_row(page: str, key: Any, label: object) -> str:
+    """The way to one row. ``page`` names the model, as in ``orgs_organisation``; other apps are not imported for it."""
+    return format_html('<a class="leads-to" href="{}">{}</a>', reverse(f"admin:{page}_change", args=[key]), label)
+
+
+def to_rows(page: str, term: object, label: object) -> str:
+    """The way to the list of ``page``, searched for ``term``."""
+    return format_html('<a class="leads-to" href="{}?q={}">{}</a>', reverse(f"admin:{page}_changelist"), term, label)
+
+
+def to_payer(kind: str, payer_id: Any) -> str:
+    """The way to a payer: ``kind`` is ``user`` or ``org``."""
+    page, word = ("orgs_organisation", "organisation") if kind == "org" else ("accounts_user", "user")
+    return to_row(page, payer_id, f"{word} {ending(payer_id)}")
+
+
+def ending(key: object) -> str:
+    """The end of a UUID, for lists: those of one time begin alike. A word joiner keeps it on one line."""
+    return f"…\u2060{str(key)[-12:]}"
+
+
+def identifier(text: object) -> str:
+    """An id or a key, broken where the page ends."""
+    return format_html('<span class="identifier">{}</span>', text)
 
 
 def ask_first(

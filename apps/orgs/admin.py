@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from apps.core.console import ask_first
+from apps.core.console import ask_first, to_payer, to_rows
 from apps.core.units import MILLI
 from apps.orgs import services
 from apps.orgs.models import Membership, Organisation, Tier, TierAssignment
@@ -28,11 +28,11 @@ class MembershipInline(TabularInline):
 class OrganisationAdmin(ModelAdmin):
     """Organisations. One with members is suspended rather than deleted."""
 
-    list_display = ["name", "slug", "members", "suspended", "id"]
+    list_display = ["name", "slug", "members", "state", "accounts", "id"]
     list_filter = ["suspended"]
     search_fields = ["name", "slug", "id"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["id"]
+    readonly_fields = ["id", "accounts"]
     inlines = [MembershipInline]
     actions = ["suspend", "reopen"]
 
@@ -45,6 +45,16 @@ class OrganisationAdmin(ModelAdmin):
     def members(self, org: Any) -> int:
         """How many may let it pay."""
         return int(org.member_count)
+
+    @display(description="State", ordering="suspended", label={"open": "success", "suspended": "danger"})
+    def state(self, org: Organisation) -> str:
+        """Whether calls that it pays are accepted."""
+        return "suspended" if org.suspended else "open"
+
+    @display(description="Money")
+    def accounts(self, org: Organisation) -> str:
+        """The way to its accounts; a new one has none."""
+        return "-" if org._state.adding else to_rows("quotas_account", org.pk, "accounts")  # noqa: SLF001
 
     def save_model(self, request: HttpRequest, obj: Organisation, form: Any, change: bool) -> None:  # noqa: FBT001
         """Through the service, so that gateways follow."""
@@ -153,11 +163,16 @@ class TierAssignmentAdmin(ModelAdmin):
     """Who has a tier of their own."""
 
     form = TierAssignmentForm
-    list_display = ["payer_id", "payer_kind", "tier", "ends_at"]
+    list_display = ["tier", "payer", "payer_id", "ends_at"]
     list_filter = ["payer_kind", "tier"]
     list_select_related = ["tier"]
     search_fields = ["payer_id"]
     date_hierarchy = "ends_at"
+
+    @display(description="Payer")
+    def payer(self, assignment: TierAssignment) -> str:
+        """The way to whoever has the tier."""
+        return to_payer(assignment.payer_kind, assignment.payer_id)
 
     def save_model(self, request: HttpRequest, obj: TierAssignment, form: Any, change: bool) -> None:  # noqa: FBT001
         """Through the service, so that gateways follow."""

@@ -7,4 +7,4 @@ class OrgsConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.orgs"
-    verbose_name = "Organisations and tiers"
+    verbose_name = "Callers"

@@ -7,3 +7,4 @@ class OutboxConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.outbox"
+    verbose_name = "System"

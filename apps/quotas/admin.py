@@ -9,12 +9,11 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
-from apps.core.console import HistoryAdmin
+from apps.core.console import HistoryAdmin, ask_first, ending, identifier, to_payer, to_row, to_rows
 from apps.quotas import api
 from apps.quotas.models import Account, Hold, Transfer
 
@@ -37,7 +36,7 @@ def rows_of(model: str, label: str, term: Callable[[Any], UUID]) -> Callable[[An
 
     @admin.display(description=label)
     def column(row: Any) -> str:
-        return format_html('<a href="{}?q={}">{}</a>', reverse(f"admin:quotas_{model}_changelist"), term(row), label)
+        return to_rows(f"quotas_{model}", term(row), label)
 
     return column
 
@@ -45,9 +44,16 @@ def rows_of(model: str, label: str, term: Callable[[Any], UUID]) -> Callable[[An
 @admin.display(description="account", ordering="account_id")
 def account_link(row: Any) -> str:
     """The way from a hold or a transfer to its account."""
-    return format_html(
-        '<a href="{}">{}</a>', reverse("admin:quotas_account_change", args=[row.account_id]), row.account
+    account = row.account
+    return to_row(
+        "quotas_account", row.account_id, f"{account.provider}, {account.payer_kind} {ending(account.payer_id)}"
     )
+
+
+@admin.display(description="request id")
+def request_id(row: Any) -> str:
+    """The request id of a hold or a transfer, which a caller may have chosen."""
+    return identifier(row.request_id) if row.request_id else "-"
 
 
 def as_uuid(term: str) -> UUID | None:
@@ -85,15 +91,15 @@ class AccountAdmin(LedgerAdmin):
     search_fields: ClassVar = ["id"]
     search_help_text = "Account id or payer id"
     list_display = (
-        "payer_id", "payer_kind", "provider", "suspended",
+        "number", "payer", "provider", "state",
         "granted_tokens", "available_tokens", "held_tokens", "spent_tokens", "holds", "transfers",
     )  # fmt: skip
     list_filter: ClassVar = ["provider", "suspended", "payer_kind"]
-    fields = (
-        "id", "payer_kind", "payer_id", "provider", "suspended",
-        *(f"{balance}_tokens" for balance in BALANCES), "holds", "transfers",
-    )  # fmt: skip
-    readonly_fields = fields
+    fieldsets: ClassVar = [
+        (None, {"fields": ["id", "payer", "payer_id", "provider", "state", "holds", "transfers"]}),
+        ("Tokens", {"fields": [f"{balance}_tokens" for balance in BALANCES]}),
+    ]
+    readonly_fields = ("payer", "state", "holds", "transfers", *(f"{balance}_tokens" for balance in BALANCES))
     actions: ClassVar = ["suspend", "reopen"]
     granted_tokens = staticmethod(tokens("granted"))
     available_tokens = staticmethod(tokens("available"))
@@ -107,16 +113,35 @@ class AccountAdmin(LedgerAdmin):
     holds = staticmethod(rows_of("hold", "holds", lambda account: account.id))
     transfers = staticmethod(rows_of("transfer", "transfers", lambda account: account.id))
 
+    @display(description="account", ordering="id")
+    def number(self, account: Account) -> str:
+        """The end of the account's id, which is on its page in full."""
+        return ending(account.id)
+
+    @display(description="payer")
+    def payer(self, account: Account) -> str:
+        """The way to whoever pays."""
+        return to_payer(account.payer_kind, account.payer_id)
+
+    @display(description="state", ordering="suspended", label={"open": "success", "suspended": "danger"})
+    def state(self, account: Account) -> str:
+        """Whether new calls are admitted."""
+        return "suspended" if account.suspended else "open"
+
     def has_suspend_permission(self, request: HttpRequest) -> bool:
         """Whoever may change accounts may suspend and reopen them, and nothing else."""
         return bool(request.user.has_perm("quotas.change_account"))
 
     @admin.action(description="Suspend: refuse new calls", permissions=["suspend"])
-    def suspend(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
-        """Calls under way end as usual."""
+    def suspend(self, request: HttpRequest, accounts: QuerySet[Account]) -> HttpResponse | None:
+        """Refuse new calls, after asking; calls under way end as usual."""
+        effect = "New calls of these accounts are refused until they are reopened; calls under way end as usual."
+        if page := ask_first(self, request, accounts, "Suspend these accounts?", effect):
+            return page
         for account in accounts:
             api.suspend(account.id)
         self.message_user(request, f"Suspended: {len(accounts)}", messages.SUCCESS)
+        return None
 
     @admin.action(description="Reopen: admit calls again", permissions=["suspend"])
     def reopen(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
@@ -138,22 +163,32 @@ class HoldAdmin(LedgerAdmin):
     search_fields: ClassVar = ["id"]
     search_help_text = "Reservation id, request id or account id"
     list_display = (
-        "id", "account_link", "request_id", "status", "held_tokens", "charged_tokens", "absorbed_tokens",
-        "taken_at", "ended_at", "transfers",
+        "taken_at", "state", "account_link", "call", "held_tokens", "charged_tokens", "absorbed_tokens", "ended_at",
+        "transfers",
     )  # fmt: skip
     list_filter: ClassVar = ["status"]
     list_select_related: ClassVar = ["account"]
     fields = (
-        "id", "account_link", "request_id", "status", "held_tokens", "progress_tokens", "charged_tokens",
+        "id", "account_link", "call", "state", "held_tokens", "progress_tokens", "charged_tokens",
         "absorbed_tokens", "taken_at", "expires_at", "ended_at", "facts", "transfers",
     )  # fmt: skip
     readonly_fields = fields
     account_link = staticmethod(account_link)
+    call = staticmethod(request_id)
     held_tokens = staticmethod(tokens("amount"))
     progress_tokens = staticmethod(tokens("progress"))
     charged_tokens = staticmethod(tokens("charged"))
     absorbed_tokens = staticmethod(tokens("absorbed"))
     transfers = staticmethod(rows_of("transfer", "transfers", lambda hold: hold.id))
+
+    @display(
+        description="state",
+        ordering="status",
+        label={"HELD": "info", "SETTLED": "success", "RELEASED": "default", "EXPIRED": "warning"},
+    )
+    def state(self, hold: Hold) -> str:
+        """Where the hold stands."""
+        return hold.status
 
     def matching(self, term: str) -> Q:
         """Holds by reservation id, account id or request id."""
@@ -168,14 +203,29 @@ class TransferAdmin(LedgerAdmin):
     search_fields: ClassVar = ["id"]
     search_help_text = "Account id, reservation id or request id"
     list_display = (
-        "at", "code", "tokens", "debit", "credit", "account_link", "request_id", "reason", "actor", "hold",
+        "at", "code", "tokens", "way", "account_link", "call", "why", "hold",
     )  # fmt: skip
     list_display_links = None
     list_filter: ClassVar = ["code"]
     list_select_related: ClassVar = ["account"]
     account_link = staticmethod(account_link)
+    call = staticmethod(request_id)
     tokens = staticmethod(tokens("amount"))
-    hold = staticmethod(rows_of("hold", "hold", lambda transfer: transfer.ref))
+
+    @display(description="from → to")
+    def way(self, transfer: Transfer) -> str:
+        """Which balance the tokens left, and which they reached."""
+        return f"{transfer.debit} → {transfer.credit}"
+
+    @display(description="why")
+    def why(self, transfer: Transfer) -> str:
+        """The reason and the actor of what people ordered; a call's transfers need neither."""
+        return ", by ".join(filter(None, (transfer.reason, transfer.actor))) or "-"
+
+    @display(description="hold")
+    def hold(self, transfer: Transfer) -> str:
+        """The way to the call's hold; a transfer without a call has none."""
+        return to_rows("quotas_hold", transfer.ref, "hold") if transfer.request_id else "-"
 
     def matching(self, term: str) -> Q:
         """By account id, or by the reservation id or request id of their hold: the ways that have an index."""

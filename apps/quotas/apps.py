@@ -7,3 +7,4 @@ class QuotasConfig(AppConfig):
     """See the app's ``api`` for what it offers."""
 
     name = "apps.quotas"
+    verbose_name = "Money"

@@ -94,7 +94,8 @@ def test_nobody_adds_changes_or_deletes(operator: Client, call: Taken, name: str
 
 def test_an_account_is_suspended_and_reopened(operator: Client, call: Taken) -> None:
     for action, suspended in (("suspend", True), ("reopen", False)):
-        operator.post("/admin/quotas/account/", {"action": action, "_selected_action": [str(call.account)]})
+        order = {"action": action, "_selected_action": [str(call.account)], "confirmed": "yes"}
+        operator.post("/admin/quotas/account/", order)
         assert balance(call.account).suspended is suspended
 
 
