@@ -65,7 +65,7 @@ async def refused(url: str) -> None:
         while True:
             try:
                 _, writer = await asyncio.open_connection(address.hostname, address.port)
-            except ConnectionRefusedError:
-                return
+            except (ConnectionRefusedError, ConnectionResetError):
+                return  # reset: the kernel had taken the connection, and the listener closed before the gateway did
             writer.close()
             await writer.wait_closed()
