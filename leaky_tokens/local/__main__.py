@@ -8,7 +8,6 @@ from pathlib import Path
 from leaky_tokens.local import lock
 from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.facts import READY
-from leaky_tokens.local.launch import launch, the_system
 from leaky_tokens.local.place import ROOT, Place
 from leaky_tokens.local.screen import console, show_table
 from leaky_tokens.local.system import System
@@ -58,6 +57,8 @@ def _run(place: Place, system: System) -> int:
     place.prepare()
     if lock.take_within(place, lock.SUPERVISOR, LOOK_SECONDS) is None:
         return _point_at(system)
+    from leaky_tokens.local.launch import launch, the_system  # noqa: PLC0415 (what only a supervisor needs is slow)
+
     return launch(place, console(), the_system)
 
 

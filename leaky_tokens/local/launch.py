@@ -22,6 +22,7 @@ from leaky_tokens.local.screen import Screen, show_table
 from leaky_tokens.local.supervisor import Supervisor
 
 CREDENTIALS = "demo.json"
+SEEDED = "seeded.json"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -150,10 +151,14 @@ async def _migrate(supervisor: Supervisor, chosen: stores.Stores, environment: d
 
 
 async def _seed(supervisor: Supervisor, stub_url: str, environment: dict[str, str]) -> None:
-    """The demonstration organisation, its key and its grant. At every start: it only adds what is missing."""
+    """The demonstration organisation, its key and its grant, once for a database and a stub's address."""
+    seeded = {"database": environment["DATABASE_URL"], "stub": stub_url}
+    if supervisor.place.read(SEEDED) == seeded and supervisor.place.read(CREDENTIALS):
+        return
     credentials = str(supervisor.place.file(CREDENTIALS))
     command = _manage("seed_demo", "--credentials", credentials, "--stub-url", stub_url)
     await supervisor.execute("seed", command, environment)
+    supervisor.place.write(SEEDED, seeded)
 
 
 def _manage(*arguments: str) -> list[str]:

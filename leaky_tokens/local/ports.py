@@ -4,6 +4,14 @@ import socket
 
 from leaky_tokens.local.errors import RunFailed
 
+PORT_OF = {
+    "gateway": ("GATEWAY_PORT", 8080),
+    "console": ("CONSOLE_PORT", 8000),
+    "services": ("SERVICES_PORT", 8082),
+    "stub-openai": ("STUB_OPENAI_PORT", 8093),
+}
+"""Process to the variable that sets its port, and the port it likes best."""
+
 
 def free_port(*preferred: int) -> int:
     """The first of ``preferred`` where nothing listens, else one that the system chooses."""

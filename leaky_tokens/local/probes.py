@@ -3,7 +3,7 @@
 import http.client
 from collections.abc import Callable
 
-import redis
+from leaky_tokens.local import resp
 
 ASK_SECONDS = 1.0
 
@@ -29,9 +29,8 @@ def beats(redis_url: str, key: str) -> Callable[[], bool]:
 
     def ask() -> bool:
         try:
-            with redis.Redis.from_url(redis_url, socket_timeout=ASK_SECONDS) as client:
-                return bool(client.exists(key))
-        except redis.RedisError:
+            return resp.ask(redis_url, "EXISTS", key, seconds=ASK_SECONDS) == b":1"
+        except OSError:
             return False
 
     return ask

@@ -8,20 +8,12 @@ from dataclasses import dataclass
 from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.guard import guarded
 from leaky_tokens.local.place import Place
-from leaky_tokens.local.ports import choose_port
+from leaky_tokens.local.ports import PORT_OF, choose_port
 from leaky_tokens.local.probes import answers, beats
 from leaky_tokens.local.stores import PORTS
 from leaky_tokens.local.supervisor import Program
 
 MOST_GATEWAYS = 64
-
-PORT_OF = {
-    "gateway": ("GATEWAY_PORT", 8080),
-    "console": ("CONSOLE_PORT", 8000),
-    "services": ("SERVICES_PORT", 8082),
-    "stub-openai": ("STUB_OPENAI_PORT", 8093),
-}
-"""Process to the variable that sets its port, and the port it likes best."""
 
 
 @dataclass(frozen=True, slots=True)

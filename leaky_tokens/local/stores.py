@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
-import redis
 
+from leaky_tokens.local import resp
 from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.guard import guarded
 from leaky_tokens.local.place import Place
@@ -112,7 +112,8 @@ def _ask_postgres(variable: str, url: str) -> None:
 
 def _ask_valkey(variable: str, url: str) -> None:
     try:
-        with redis.Redis.from_url(url, socket_timeout=ANSWER_SECONDS) as client:
-            client.ping()
-    except redis.RedisError as error:
+        reply = resp.ask(url, "PING", seconds=ANSWER_SECONDS)
+    except OSError as error:
         raise RunFailed(f"{variable} names a server that does not answer: {error}") from error
+    if reply != b"+PONG":
+        raise RunFailed(f"{variable} names a server that does not answer: {reply.decode(errors='replace')}")

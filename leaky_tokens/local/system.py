@@ -18,7 +18,7 @@ from leaky_tokens.local import lock
 from leaky_tokens.local.errors import RunFailed
 from leaky_tokens.local.facts import FILE, READY
 from leaky_tokens.local.place import ROOT, Place
-from leaky_tokens.local.processes import PORT_OF
+from leaky_tokens.local.ports import PORT_OF
 
 START_SECONDS, STOP_SECONDS = 120, 8
 OUTPUT = "supervisor"

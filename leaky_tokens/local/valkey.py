@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-
+from leaky_tokens.local import resp
 from leaky_tokens.local.wheels import directory_of
+
+ASK_SECONDS = 1.0
 
 QUOTA = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 """What must survive: every acknowledged write is on disk, nothing is ever evicted."""
@@ -35,9 +36,8 @@ class Valkey:
     def is_ready(self) -> bool:
         """A real question answered by the server."""
         try:
-            with redis.Redis.from_url(self.url()) as client:
-                return bool(client.ping())
-        except redis.RedisError:
+            return resp.ask(self.url(), "PING", seconds=ASK_SECONDS) == b"+PONG"
+        except OSError:
             return False
 
     def url(self) -> str:
