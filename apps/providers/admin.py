@@ -14,9 +14,9 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from apps.core.console import ask_first
+from apps.core.sealing import key_id_of
 from apps.core.units import MICRO
 from apps.providers import services
-from apps.providers.crypto import key_id_of
 from apps.providers.models import Model, Price, Provider, Upstream
 from apps.providers.selectors import present_price
 

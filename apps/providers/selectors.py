@@ -7,9 +7,9 @@ from uuid import UUID
 
 import structlog
 
+from apps.core.sealing import Keyring, SealBroken, keyring, unseal
 from apps.core.units import Weights
 from apps.providers import domain
-from apps.providers.crypto import Keyring, SealBroken, keyring, unseal
 from apps.providers.models import Model, Price, Provider, Upstream
 
 _log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def _upstream(row: Upstream, ring: Keyring) -> domain.Upstream:
     return domain.Upstream(
         id=str(row.pk),
         base_url=row.base_url.rstrip("/"),
-        credential=domain.Credential("") if sealed is None else unseal(bytes(sealed), row.pk, ring),
+        credential=domain.Credential("" if sealed is None else unseal(bytes(sealed), row.pk.bytes, ring)),
         connect_timeout_ms=row.connect_timeout_ms,
         first_byte_timeout_ms=row.first_byte_timeout_ms,
         deadline_ms=row.deadline_ms,

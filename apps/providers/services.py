@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from apps.config.api import CATALOGUE, touch
-from apps.providers.crypto import key_id_of, keyring, seal, unseal
+from apps.core.sealing import key_id_of, keyring, seal, unseal
 from apps.providers.domain import Offer
 from apps.providers.models import Model, Price, Provider, Upstream
 
@@ -51,7 +51,7 @@ def switch(kind: type[Provider | Upstream | Model], keys: Collection[UUID | str]
 def save_upstream(upstream: Upstream, credential: str) -> None:
     """Write an upstream; a non-empty ``credential`` replaces the stored one, sealed for this row."""
     if credential:
-        upstream.sealed_credential = seal(credential, upstream.pk, keyring())
+        upstream.sealed_credential = seal(credential, upstream.pk.bytes, keyring())
     save(upstream)
 
 
@@ -143,8 +143,8 @@ def _reencrypt(upstream_id: UUID) -> bool:
     row, ring = Upstream.objects.select_for_update().get(pk=upstream_id), keyring()
     if row.sealed_credential is None or key_id_of(bytes(row.sealed_credential)) == ring.newest:
         return False
-    secret = unseal(bytes(row.sealed_credential), row.pk, ring).reveal()
-    row.sealed_credential = seal(secret, row.pk, ring)
+    secret = unseal(bytes(row.sealed_credential), row.pk.bytes, ring)
+    row.sealed_credential = seal(secret, row.pk.bytes, ring)
     row.save(update_fields=["sealed_credential"])
     return True
 

@@ -11,10 +11,10 @@ from django.db.models import ProtectedError
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from apps.config.api import CATALOGUE, versions
+from apps.core.sealing import key_id_of
 from apps.core.units import Weights
 from apps.providers import services
 from apps.providers.api import catalogue, open_upstream
-from apps.providers.crypto import key_id_of
 from apps.providers.models import Model, Price, Provider, Upstream
 from apps.providers.services import database_time
 from tests.integration.providers.catalogue_rows import CANARY, acme, acme_model, acme_upstream

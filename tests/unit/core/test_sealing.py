@@ -1,15 +1,15 @@
-"""Provider credentials at rest."""
+"""Secrets at rest."""
 
 import base64
-from uuid import UUID
 
 import pytest
 from pytest_django import Settings
 
 from apps.core.errors import ConfigurationError
-from apps.providers.crypto import SealBroken, key_id_of, keyring, seal, unseal
+from apps.core.sealing import SealBroken, key_id_of, keyring, seal, unseal
+from apps.providers.domain import Credential
 
-ROW, OTHER_ROW = UUID(int=1), UUID(int=2)
+ROW, OTHER_ROW = b"row 1", b"row 2"
 OLD = "k1:" + base64.b64encode(b"1" * 32).decode()
 NEW = "k2:" + base64.b64encode(b"2" * 32).decode()
 SECRET = "sk-canary-5b1f"
@@ -19,7 +19,7 @@ def test_a_credential_opens_for_its_row_only(settings: Settings) -> None:
     settings.CREDENTIAL_KEYS = [OLD]
     stored = seal(SECRET, ROW, keyring())
     assert SECRET.encode() not in stored
-    assert unseal(stored, ROW, keyring()).reveal() == SECRET
+    assert unseal(stored, ROW, keyring()) == SECRET
     with pytest.raises(SealBroken):
         unseal(stored, OTHER_ROW, keyring())
 
@@ -33,7 +33,7 @@ def test_the_newest_key_seals_and_older_ones_still_open(settings: Settings) -> N
     settings.CREDENTIAL_KEYS = [OLD]
     stored = seal(SECRET, ROW, keyring())
     settings.CREDENTIAL_KEYS = [NEW, OLD]
-    assert unseal(stored, ROW, keyring()).reveal() == SECRET
+    assert unseal(stored, ROW, keyring()) == SECRET
     assert key_id_of(seal(SECRET, ROW, keyring())) == "k2"
     settings.CREDENTIAL_KEYS = [NEW]
     with pytest.raises(SealBroken, match="k1"):
@@ -59,5 +59,6 @@ def test_a_malformed_key_is_named_not_shown(keys: list[str], settings: Settings)
 
 def test_neither_ring_nor_credential_prints_a_secret(settings: Settings) -> None:
     settings.CREDENTIAL_KEYS = [OLD]
-    opened = unseal(seal(SECRET, ROW, keyring()), ROW, keyring())
-    assert SECRET not in f"{opened!r} {opened} {keyring()!r}"
+    opened = Credential(unseal(seal(SECRET, ROW, keyring()), ROW, keyring()))
+    assert SECRET not in f"{opened!r} {opened}"
+    assert OLD[3:] not in f"{keyring()!r}"

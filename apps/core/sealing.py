@@ -1,8 +1,9 @@
-"""Provider credentials at rest: AES-256-GCM, with keys that live beside the database, never in it.
+"""Secrets at rest that we must be able to read again: AES-256-GCM, with keys that live beside the database, not in it.
 
     stored = length of the key's id (1 byte) || id || nonce (12 bytes) || ciphertext and tag
 
-The id of the row is authenticated with it, so a value that is copied to another row does not open there.
+What the secret is for (a row's id, a purpose) is authenticated with it, so a value that is copied elsewhere does not
+open there.
 """
 
 import base64
@@ -10,28 +11,26 @@ import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
 from apps.core.errors import ConfigurationError, LeakyError
-from apps.providers.domain import Credential
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
 
 
 class SealBroken(LeakyError):
-    """A stored credential does not open: its key is not here, it was changed, or it belongs to another row."""
+    """A stored secret does not open: its key is not here, it was changed, or it belongs elsewhere."""
 
     code = "seal_broken"
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """The keys that open credentials, by id; the newest one seals."""
+    """The keys that open secrets, by id; the newest one seals."""
 
     newest: str
     keys: Mapping[str, AESGCM] = field(repr=False)
@@ -49,31 +48,31 @@ def keyring() -> Keyring:
     return Keyring(next(iter(keys)), keys)
 
 
-def seal(secret: str, row: UUID, ring: Keyring) -> bytes:
-    """Encrypt ``secret`` for one row with the newest key."""
+def seal(secret: str, context: bytes, ring: Keyring) -> bytes:
+    """Encrypt ``secret`` for one place, named by ``context``, with the newest key."""
     key_id, nonce = ring.newest.encode(), os.urandom(NONCE_BYTES)
-    sealed = ring.keys[ring.newest].encrypt(nonce, secret.encode(), row.bytes)
+    sealed = ring.keys[ring.newest].encrypt(nonce, secret.encode(), context)
     return bytes([len(key_id)]) + key_id + nonce + sealed
 
 
-def unseal(stored: bytes, row: UUID, ring: Keyring) -> Credential:
-    """Open what :func:`seal` made for the same row.
+def unseal(stored: bytes, context: bytes, ring: Keyring) -> str:
+    """Open what :func:`seal` made for the same place.
 
     Raises:
-        SealBroken: the key is missing, or the value is not this row's.
+        SealBroken: the key is missing, or the value was sealed for another place.
     """
     key_id = key_id_of(stored)
     nonce, sealed = stored[1 + len(key_id) :][:NONCE_BYTES], stored[1 + len(key_id) + NONCE_BYTES :]
     if key_id not in ring.keys:
         raise SealBroken(f"the key {key_id} is not among LEAKY_CREDENTIAL_KEYS")
     try:
-        return Credential(ring.keys[key_id].decrypt(nonce, sealed, row.bytes).decode())
+        return ring.keys[key_id].decrypt(nonce, sealed, context).decode()
     except (InvalidTag, ValueError) as error:
-        raise SealBroken(f"the credential of {row} was changed, or is another row's") from error
+        raise SealBroken("the secret was changed, or was sealed for another place") from error
 
 
 def key_id_of(stored: bytes) -> str:
-    """Which key sealed a stored credential."""
+    """Which key sealed a stored secret."""
     return stored[1 : 1 + stored[0]].decode(errors="replace")
 
 
