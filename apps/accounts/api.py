@@ -1,17 +1,26 @@
-"""The only door to users and API keys."""
+"""The only door to users and their credentials."""
 
-from apps.accounts.domain import KeyRecord
+from apps.accounts.domain import AccessClaims, CredentialRecord
 from apps.accounts.keys import parse as parse_key
-from apps.accounts.selectors import find_key, find_user
+from apps.accounts.selectors import find_access, find_key, find_user
 from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_keys_named
+from apps.accounts.signing import published_keys, trust
+from apps.accounts.tokens import PublishedKey, Trust, verify_access_token
 
 __all__ = [
-    "KeyRecord",
+    "AccessClaims",
+    "CredentialRecord",
+    "PublishedKey",
+    "Trust",
     "create_api_key",
+    "find_access",
     "find_key",
     "find_user",
     "open_user",
     "parse_key",
+    "published_keys",
     "revoke_api_key",
     "revoke_keys_named",
+    "trust",
+    "verify_access_token",
 ]

@@ -1,4 +1,4 @@
-"""Who calls: values, no framework."""
+"""Credentials as the rest of the product sees them. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,40 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """An API key that is good now. ``org_id`` None: the owner pays. ``allowed_models`` None: all models."""
+class CredentialRecord:
+    """A credential that is good now: whose it is, what it may do, and until when.
 
+    ``kind`` is ``api_key``, ``jwt`` (first-party) or ``oauth2``. ``id`` names it without giving it away: a key's id, a
+    session's, a client's. ``org_id`` is the organisation it is bound to. None in ``allowed_models`` and
+    ``allowed_networks`` means all, in ``budget`` (tokens) none.
+    """
+
+    kind: str
     id: str
     user_id: UUID
-    org_id: UUID | None
-    allowed_models: frozenset[str] | None
-    expires_at: datetime | None
+    roles: tuple[str, ...]
+    scopes: frozenset[str]
+    org_id: UUID | None = None
+    allowed_models: frozenset[str] | None = None
+    allowed_networks: tuple[str, ...] | None = None
+    client_id: str = ""
+    budget: int | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified access token says. ``checksum`` is the SHA-256 of its text, by which it may have been revoked.
+
+    ``kind`` is ``jwt`` or ``oauth2``, by the issuer. ``session_id`` is the first-party session ("" for OAuth2).
+    """
+
+    kind: str
+    subject: UUID
+    token_version: int
+    expires_at: datetime
+    scopes: frozenset[str]
+    checksum: str
+    jti: str
+    session_id: str = ""
+    client_id: str = ""

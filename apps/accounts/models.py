@@ -1,24 +1,121 @@
-"""Users: who signs in, owns keys and pays for their own calls. API keys: how programs call in a user's name."""
+"""Who calls: users and their roles, sessions, API keys and OAuth2 clients; and the keys that sign our tokens."""
 
 import uuid
 
 from django.contrib.auth.models import AbstractUser
-from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
+from oauth2_provider.models import AbstractApplication
+
+from apps.accounts.validators import validate_names, validate_networks, validate_scopes
+from apps.core.ids import uuid7
 
 
-def validate_names(value: object) -> None:
-    """A list of names: anything else would silently allow nothing, or something else."""
-    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-        raise ValidationError('A JSON list of names, as in ["gpt-4o-mini"].')
+class Role(models.Model):
+    """What a user may do beyond their own things. USER and ADMIN are shipped; others name a tier."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[RegexValidator(r"^[A-Z][A-Z0-9_]*\Z", "Upper-case letters, digits and underscores.")],
+        help_text="Upper case, as in USER. A role that is named like a tier gives that tier.",
+    )
+    description = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]
     """A person or service account. The id is a UUID: it is public, part of every API key."""
+
+    class Kind(models.TextChoices):
+        """Service accounts own keys and clients; nobody signs in as one."""
+
+        PERSON = "person"
+        SERVICE = "service", "service account"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(unique=True)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSON)
+    roles = models.ManyToManyField(Role, blank=True, related_name="users")
+    email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    token_version = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Tokens carry it; raising it ends all tokens of the user."
+    )
+
+
+class Session(models.Model):
+    """One sign-in: by password at the API (a family of refresh tokens), or in a browser (a cookie)."""
+
+    class Kind(models.TextChoices):
+        """How it was opened."""
+
+        API = "api", "API"
+        BROWSER = "browser"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions")
+    kind = models.CharField(max_length=10, choices=Kind)
+    refresh_id = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="The one refresh token that is good now, by its jti."
+    )
+    browser_key = models.CharField(
+        max_length=64, blank=True, editable=False, db_index=True, help_text="SHA-256 of the cookie."
+    )
+    ip = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_seen_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["user", "-created_at"], name="accounts_session_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} session of {self.user_id}"
+
+
+class SigningKey(models.Model):
+    """A key pair that signs our tokens from ``activates_at`` until a newer one does; never changed.
+
+    The private half is sealed. Published before it is used and after, so that nobody meets a token of an unknown key.
+    """
+
+    kid = models.CharField(max_length=64, primary_key=True, editable=False)
+    public_jwk = models.JSONField(editable=False)
+    sealed_private = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    activates_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        ordering = ["-activates_at"]
+
+    def __str__(self) -> str:
+        return self.kid
+
+
+class Application(AbstractApplication):
+    """An OAuth2 client. ``user`` is the (service) account that its own tokens act for.
+
+    ``org_id`` pays for calls with its own tokens; empty: that account pays.
+    """
+
+    org_id = models.UUIDField("organisation", null=True, blank=True)
+    allowed_scopes = models.JSONField(
+        default=list, validators=[validate_scopes], help_text='Scopes it may ask for, as in ["inference"].'
+    )
+
+    class Meta(AbstractApplication.Meta):
+        verbose_name = "OAuth2 client"
+        ordering = ["name"]
 
 
 class ApiKey(models.Model):
@@ -45,6 +142,25 @@ class ApiKey(models.Model):
         validators=[validate_names],
         help_text='Names of the models it may call, as in ["gpt-4o-mini"]. Empty or null: all models.',
     )
+    scopes = models.JSONField(
+        null=True,
+        blank=True,
+        validators=[validate_scopes],
+        help_text='What it may do, as in ["inference"]. Empty: all but managing keys and organisations.',
+    )
+    allowed_networks = models.JSONField(
+        null=True,
+        blank=True,
+        validators=[validate_networks],
+        help_text='Addresses it may call from, as in ["203.0.113.0/24"]. Empty: all.',
+    )
+    budget = models.BigIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Tokens that it may spend in all, whatever its payer has. Empty: no budget of its own.",
+    )
+    replaced_by = models.ForeignKey("self", null=True, blank=True, editable=False, on_delete=models.PROTECT)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty: never.")
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -13,6 +13,9 @@ CATALOGUE = "catalogue"
 TIERS = "tiers"
 """Tiers and their limits."""
 
+SIGNING_KEYS = "signing-keys"
+"""The public keys that access tokens are verified with."""
+
 CREDENTIALS = "credentials"
 """Whatever decides who a caller is: keys, users, memberships, organisations, assigned tiers."""
 

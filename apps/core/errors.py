@@ -5,6 +5,7 @@
     ├── Refused                     a client's fault or limit: answered, never retried by us
     │   ├── InvalidCredential       unknown, malformed, expired or revoked; one answer for all
     │   ├── AccountSuspended        the payer may not spend
+    │   ├── NotAMember              the organisation named is not the caller's to use
     │   ├── InsufficientQuota       the account has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
     ├── HoldNotFound                a settlement names a hold that was never taken
@@ -44,6 +45,12 @@ class AccountSuspended(Refused):
     """The credential is good, its payer is suspended."""
 
     code = "account_suspended"
+
+
+class NotAMember(Refused):
+    """The caller may not let this organisation pay, or does not belong to it."""
+
+    code = "not_a_member"
 
 
 @dataclass

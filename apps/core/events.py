@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 TOKEN_USAGE = "token-usage"  # noqa: S105 (the name of a topic)
+AUDIT_EVENTS = "audit-events"
 
 
 @dataclass(frozen=True, slots=True)

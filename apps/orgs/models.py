@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models.functions import Now
 
 from apps.core.ids import uuid7
 
@@ -36,10 +37,11 @@ class Membership(models.Model):
     """A user may let an organisation pay. Ending it ends all keys of the user's that the organisation pays."""
 
     class Role(models.TextChoices):
-        """What a member may do; any member may spend."""
+        """What a member may do; any member may spend. Admins manage members and keys, owners also admins."""
 
         MEMBER = "member"
         ADMIN = "admin"
+        OWNER = "owner"
 
     org = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
@@ -50,6 +52,34 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.org}"
+
+
+class Invitation(models.Model):
+    """An offer of membership, sent by e-mail; whoever presents its secret, signed in, becomes a member. Used once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    org = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=10, choices=Membership.Role, default=Membership.Role.MEMBER)
+    digest = models.CharField(max_length=64, unique=True, editable=False, help_text="SHA-256 of the secret.")
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="orgs_one_open_invitation",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} into {self.org_id}"
 
 
 class Tier(models.Model):
@@ -73,6 +103,21 @@ class Tier(models.Model):
         validators=_within(1, 10**7),
         help_text="Provider tokens that a call may produce when it names no limit of its own.",
     )
+    capacity_multiplier = models.IntegerField(
+        default=1000, validators=_within(1, 10**6), help_text="Milli-units: 2,000 doubles the bucket."
+    )
+    leak_multiplier = models.IntegerField(
+        default=1000, validators=_within(1, 10**6), help_text="Milli-units: 2,000 doubles the leak rate."
+    )
+    quota_cap = models.BigIntegerField(
+        null=True, blank=True, validators=_within(0, 10**15), help_text="Most tokens of a window. Empty: no cap."
+    )
+    requests_per_minute = models.IntegerField(
+        null=True, blank=True, validators=_within(1, 10**6), help_text="Model calls per minute. Empty: no limit."
+    )
+    concurrency = models.IntegerField(
+        null=True, blank=True, validators=_within(1, 10**6), help_text="Model calls at a time. Empty: no limit."
+    )
     priority = models.IntegerField(
         default=0, validators=_within(0, 10**6), help_text="Of several assigned tiers the one with the highest counts."
     )
@@ -95,6 +140,30 @@ class Tier(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Allowance(models.Model):
+    """Free tokens of a tier that come again with every window, per provider."""
+
+    class Window(models.TextChoices):
+        """How often they come again; windows begin at midnight UTC, weeks on Monday."""
+
+        DAY = "day"
+        WEEK = "week"
+        MONTH = "month"
+
+    tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="allowances")
+    provider = models.SlugField(help_text="The provider's short name, as in openai.")
+    window = models.CharField(max_length=10, choices=Window, default=Window.MONTH)
+    tokens = models.BigIntegerField(validators=_within(1, 10**15))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tier", "provider", "window"], name="orgs_allowance_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tokens} {self.provider} tokens a {self.window}"
 
 
 class TierAssignment(models.Model):

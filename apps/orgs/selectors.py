@@ -1,15 +1,15 @@
 """Reads of tiers, memberships and principals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 from django.db.models.functions import Now
 
-from apps.accounts.api import KeyRecord, find_key
-from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential
+from apps.accounts.api import AccessClaims, CredentialRecord, find_access, find_key
+from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential, NotAMember, Refused
 from apps.orgs import domain
-from apps.orgs.models import Membership, Tier, TierAssignment
+from apps.orgs.models import MAX_CAPACITY, MAX_LEAK_RATE, Membership, Tier, TierAssignment
 
 
 def tiers() -> Mapping[str, domain.Tier]:
@@ -17,31 +17,55 @@ def tiers() -> Mapping[str, domain.Tier]:
     return {tier.name: _value(tier) for tier in Tier.objects.all()}
 
 
-def principal_of(presented_key: str) -> domain.Principal:
-    """Who calls with this key, who pays, and the payer's tier. At most three queries.
+def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> domain.Principal:
+    """Who calls with this key or verified token, who pays, and the payer's tier. At most five queries.
+
+    ``org_id`` chooses an organisation that the user is a member of as the payer; a credential that is bound to one pays
+    with that one only.
 
     Raises:
-        InvalidCredential: the key is not good, or its owner is no longer a member of the organisation that pays.
-        AccountSuspended: the key is good, the organisation that pays is suspended.
+        InvalidCredential: it is not good, or its user is no longer a member of the organisation that it is bound to.
+        NotAMember: it is good, and ``org_id`` is not one that it may let pay.
+        AccountSuspended: it is good, the organisation that pays is suspended.
     """
-    key = find_key(presented_key)
-    if key.org_id is not None:
-        _insist_on_membership(key)
-    payer_kind, payer_id = ("user", key.user_id) if key.org_id is None else ("org", key.org_id)
+    found = find_key(credential) if isinstance(credential, str) else find_access(credential)
+    if found.org_id is not None:
+        _insist_on_membership(found, found.org_id, InvalidCredential)
+    payer_org = _payer_org(found, org_id)
+    payer_kind, payer_id = ("user", found.user_id) if payer_org is None else ("org", payer_org)
     return domain.Principal(
-        key_id=key.id,
-        user_id=key.user_id,
+        key_id=found.id,
+        user_id=found.user_id,
         payer_kind=payer_kind,
         payer_id=payer_id,
-        org_id=key.org_id,
-        tier=tier_of(payer_kind, payer_id),
-        allowed_models=key.allowed_models,
-        expires_at=key.expires_at,
+        org_id=payer_org,
+        tier=tier_of(payer_kind, payer_id, found.roles),
+        allowed_models=found.allowed_models,
+        expires_at=found.expires_at,
+        kind=found.kind,
+        roles=found.roles,
+        scopes=found.scopes,
+        allowed_networks=found.allowed_networks,
+        client_id=found.client_id,
+        bound_org_id=found.org_id,
+        budget=found.budget,
     )
 
 
-def tier_of(payer_kind: str, payer_id: UUID) -> str:
-    """Name of a payer's tier: of those assigned and in force the one with the highest priority, else the default.
+def _payer_org(found: CredentialRecord, wanted: UUID | None) -> UUID | None:
+    if wanted is None or wanted == found.org_id:
+        return found.org_id
+    if found.org_id is not None:
+        raise NotAMember
+    _insist_on_membership(found, wanted, NotAMember)
+    return wanted
+
+
+def tier_of(payer_kind: str, payer_id: UUID, roles: Sequence[str] = ()) -> str:
+    """Name of a payer's tier: of those assigned and in force the one with the highest priority.
+
+    A user who has been assigned none has the one that a role of theirs is named like, again by priority; otherwise it
+    is the default.
 
     Raises:
         ConfigurationError: nothing is assigned and there is no default tier.
@@ -49,8 +73,11 @@ def tier_of(payer_kind: str, payer_id: UUID) -> str:
     in_force = TierAssignment.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=Now()), tier=OuterRef("pk"), payer_kind=payer_kind, payer_id=payer_id
     )
-    candidates = Tier.objects.annotate(assigned=Exists(in_force)).filter(Q(assigned=True) | Q(is_default=True))
-    name = candidates.order_by("-assigned", "-priority", "name").values_list("name", flat=True).first()
+    by_role = Q(name__in=["", *roles] if payer_kind == "user" else [""])  # No tier has the name "".
+    candidates = Tier.objects.annotate(assigned=Exists(in_force), by_role=ExpressionWrapper(by_role, BooleanField()))
+    candidates = candidates.filter(Q(assigned=True) | Q(by_role=True) | Q(is_default=True))
+    ordered = candidates.order_by("-assigned", "-by_role", "-priority", "name")
+    name = ordered.values_list("name", flat=True).first()
     if name is None:
         raise ConfigurationError("there is no default tier")
     return name
@@ -61,13 +88,22 @@ def is_member(org_id: UUID, user_id: UUID) -> bool:
     return Membership.objects.filter(org=org_id, user=user_id).exists()
 
 
-def _insist_on_membership(key: KeyRecord) -> None:
-    membership = Membership.objects.filter(org=key.org_id, user=key.user_id).values_list("org__suspended").first()
+def _insist_on_membership(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> None:
+    membership = Membership.objects.filter(org=org_id, user=found.user_id).values_list("org__suspended").first()
     if membership is None:
-        raise InvalidCredential
+        raise refusal
     if membership[0]:
         raise AccountSuspended
 
 
 def _value(row: Tier) -> domain.Tier:
-    return domain.Tier(row.name, row.bucket_capacity, row.leak_rate, row.default_max_output, row.priority)
+    return domain.Tier(
+        name=row.name,
+        bucket_capacity=min(MAX_CAPACITY, domain.scaled(row.bucket_capacity, row.capacity_multiplier)),
+        leak_rate=min(MAX_LEAK_RATE, domain.scaled(row.leak_rate, row.leak_multiplier)),
+        default_max_output=row.default_max_output,
+        priority=row.priority,
+        quota_cap=row.quota_cap,
+        requests_per_minute=row.requests_per_minute,
+        concurrency=row.concurrency,
+    )

@@ -3,6 +3,7 @@
 import base64
 import secrets
 
+from apps.core.http.internal_token import public_key_of
 from leaky_tokens.local.place import Place
 
 FILE = "secrets.json"
@@ -22,10 +23,12 @@ def _fresh() -> dict[str, str]:
     return {name: secrets.token_hex(16) for name in passwords} | {
         "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
         "LEAKY_KEY_PEPPER": secrets.token_urlsafe(32),
+        "GATEWAY_INTERNAL_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LEAKY_CREDENTIAL_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
 
 
 def for_processes(known: dict[str, str]) -> dict[str, str]:
     """Of all secrets, those that are variables of the processes."""
-    return {name: value for name, value in known.items() if name.isupper()}
+    variables = {name: value for name, value in known.items() if name.isupper()}
+    return variables | {"LEAKY_INTERNAL_KEYS": public_key_of(known["GATEWAY_INTERNAL_KEY"])}

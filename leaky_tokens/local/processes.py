@@ -103,7 +103,8 @@ def _console(port: int, environment: Mapping[str, str]) -> Program:
 
 def _django(name: str, served: str, port: int, environment: Mapping[str, str]) -> Program:
     command = ["uvicorn", "leaky_tokens.asgi:application", "--host", "127.0.0.1", "--port", str(port)]
-    own = {"LEAKY_SERVICES": served}
+    scope = "all" if served == "console" else "tenant"
+    own = {"LEAKY_SERVICES": served, "LEAKY_DATABASE_SCOPE": scope, "DATABASE_POOL_SIZE": "10"}
     return _python(name, [*command, "--no-access-log"], answers(port, "/readyz"), {**environment, **own})
 
 

@@ -26,6 +26,30 @@ SERVICES = environment.words(
     "LEAKY_SERVICES", "token", "Which services this process serves: auth, token, analytics, registry, config, console."
 )
 
+DATABASE_SCOPE = environment.choice(
+    "LEAKY_DATABASE_SCOPE",
+    "all",
+    "Rows that connections see before a caller is known. Processes of the API services: tenant; all others: all.",
+    options=("all", "tenant"),
+)
+DATABASE_POOL_SIZE = environment.integer(
+    "DATABASE_POOL_SIZE",
+    0,
+    "Connections that the threads of a process share (services and console); 0: one for each thread.",
+    minimum=0,
+    maximum=1000,
+)
+PUBLIC_URL = environment.text(
+    "LEAKY_PUBLIC_URL",
+    "http://127.0.0.1:8080",
+    "Where clients reach the gateway, without a path: the issuer of OAuth2 tokens, and the start of links in e-mails.",
+)
+INTERNAL_KEYS = environment.words(
+    "LEAKY_INTERNAL_KEYS",
+    "",
+    "Public keys of the gateways' internal tokens: base64 of 32 bytes (Ed25519); several while one is replaced.",
+)
+
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
@@ -35,8 +59,14 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "rest_framework",
+    "oauth2_provider",
+    "axes",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "apps.core",
     "apps.outbox",
+    "apps.audit",
     "apps.limiter",
     "apps.config",
     "apps.accounts",
@@ -54,6 +84,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -93,9 +124,15 @@ DATABASES = {
         **environ.Env.db_url_config(DATABASE_URL),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}", "connect_timeout": 5},
+        "OPTIONS": {
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c leaky.scope={DATABASE_SCOPE}",
+            "connect_timeout": 5,
+        },
     }
 }
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5}
 APP_ROLE = environment.text(
     "DATABASE_APP_ROLE", "leaky_app", "The application's role; migrations grant it what it needs and no more."
 )
@@ -125,13 +162,31 @@ PLAIN_UPSTREAMS = environment.flag(
     default=False,
 )
 
+TOKEN_ISSUER = environment.text("LEAKY_TOKEN_ISSUER", "leaky-tokens-auth", "Issuer (iss) of first-party tokens.")
+TOKEN_AUDIENCE = environment.text("LEAKY_TOKEN_AUDIENCE", "leaky-tokens", "Audience (aud) of all access tokens.")
+TOKEN_SECONDS = environment.integer(
+    "LEAKY_TOKEN_SECONDS", 3600, "Life of first-party and OAuth2 access tokens.", minimum=60, maximum=86_400
+)
+
 AUTH_USER_MODEL = "accounts.User"
+OAUTH2_PROVIDER_APPLICATION_MODEL = "accounts.Application"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LOGIN_URL = "/account/sign-in"
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "apps.core.http.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

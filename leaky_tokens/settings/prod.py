@@ -8,6 +8,7 @@ for _name, _value in (
     ("DJANGO_SECRET_KEY", SECRET_KEY),
     ("LEAKY_KEY_PEPPER", KEY_PEPPER),
     ("LEAKY_CREDENTIAL_KEYS", CREDENTIAL_KEYS),
+    ("LEAKY_INTERNAL_KEYS", INTERNAL_KEYS),
 ):
     if not _value:
         raise ConfigurationError(f"{_name} must be set in production")

@@ -1,0 +1,102 @@
+"""The keys that sign our tokens: which one signs now, which are published, and how the next one comes.
+
+A key is published from its making, signs from ``activates_at`` until a newer one does, and stays published for as long
+as a token of it may live. So a verifier that has looked within that time knows every key that it meets.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from joserfc.jwk import RSAKey
+
+from apps.accounts import tokens
+from apps.accounts.models import SigningKey
+from apps.accounts.tokens import ACCESS_TYPE, PublishedKey
+from apps.config.api import SIGNING_KEYS, touch
+from apps.core.ids import uuid7
+from apps.core.sealing import keyring, seal, unseal
+
+KEY_BITS = 2048
+KEPT_AFTER = timedelta(hours=1)
+"""How long a key stays published after the last token that it signed has expired."""
+
+
+def trust() -> tokens.Trust:
+    """Which tokens count here."""
+    return tokens.Trust(settings.TOKEN_ISSUER, settings.PUBLIC_URL, settings.TOKEN_AUDIENCE)
+
+
+def sign(claims: Mapping[str, Any], *, type_: str = ACCESS_TYPE) -> str:
+    """A JWT of these claims by the key that signs now; the first key is made when there is none."""
+    return tokens.sign(claims, signing_key(), type_=type_)
+
+
+def signing_key() -> RSAKey:
+    """The private key that signs now. One query; opened once."""
+    now = timezone.now()
+    row = SigningKey.objects.filter(activates_at__lte=now).order_by("-activates_at").first() or _first_key()
+    return _opened(row.kid, bytes(row.sealed_private))
+
+
+def published_keys() -> dict[str, PublishedKey]:
+    """All keys that a verifier may meet, by id, newest first. One query."""
+    return {
+        row.kid: PublishedKey(row.kid, RSAKey.import_key(row.public_jwk), until)
+        for row, until in _with_ends(timezone.now())
+    }
+
+
+def published_jwks() -> list[dict[str, Any]]:
+    """The same as a JSON Web Key Set's ``keys`` (RFC 7517)."""
+    return [row.public_jwk for row, _until in _with_ends(timezone.now())]
+
+
+@transaction.atomic
+def rotate(*, lead: timedelta) -> SigningKey:
+    """Make the next key, published now, signing after ``lead``."""
+    key = RSAKey.generate_key(KEY_BITS, auto_kid=False, private=True)
+    kid = uuid7().hex
+    pem = key.as_pem(private=True).decode()
+    row = SigningKey.objects.create(
+        kid=kid,
+        public_jwk={**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": tokens.ALGORITHM},
+        sealed_private=seal(pem, _context(kid), keyring()),
+        activates_at=timezone.now() + lead,
+    )
+    touch(SIGNING_KEYS)
+    return row
+
+
+def _first_key() -> SigningKey:
+    """Made once, also when several processes find none at the same time."""
+    with transaction.atomic():
+        touch(SIGNING_KEYS)  # Its row lock lets one in at a time.
+        present = SigningKey.objects.filter(activates_at__lte=timezone.now()).first()
+        return present or rotate(lead=timedelta(0))
+
+
+def _with_ends(now: datetime) -> list[tuple[SigningKey, datetime | None]]:
+    """Keys that are published at ``now``, each with its end: known once a newer key's beginning is."""
+    kept = timedelta(seconds=settings.TOKEN_SECONDS) + KEPT_AFTER
+    published: list[tuple[SigningKey, datetime | None]] = []
+    newer: datetime | None = None
+    for row in SigningKey.objects.order_by("-activates_at"):
+        until = None if newer is None else newer + kept
+        if until is None or until > now:
+            published.append((row, until))
+        newer = row.activates_at
+    return published
+
+
+@cache
+def _opened(kid: str, sealed: bytes) -> RSAKey:
+    return RSAKey.import_key(unseal(sealed, _context(kid), keyring()), {"kid": kid})
+
+
+def _context(kid: str) -> bytes:
+    return b"signing key " + kid.encode()
