@@ -39,6 +39,8 @@ MENU = (
          "Permissions of operators"),
     )),
     ("System", (
+        ("Audit trail", "history", "audit", "entry",
+         "Who changed what, when, and why"),
         ("Events", "outbox", "outbox", "outboxevent",
          "What was told to the rest of the company"),
         ("Configuration", "published_with_changes", "config", "configversion",

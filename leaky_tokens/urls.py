@@ -21,7 +21,6 @@ if "auth" in settings.SERVICES:
     urlpatterns += [
         path("", include("apps.accounts.rest.urls")),
         path("", include("apps.orgs.rest.urls")),
-        path("", include("apps.audit.rest.urls")),
     ]
 
 if "console" in settings.SERVICES:

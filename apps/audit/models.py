@@ -29,8 +29,10 @@ class Entry(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["org_id", "-id"], name="audit_of_org"),
-            models.Index(fields=["subject_kind", "subject_id", "-id"], name="audit_of_subject"),
+            models.Index(fields=["subject_id", "-id"], name="audit_of_subject"),
             models.Index(fields=["actor_id", "-id"], name="audit_of_actor"),
+            models.Index(fields=["actor_name", "-id"], name="audit_of_actor_name"),
+            models.Index(fields=["request_id"], name="audit_of_request"),
             models.Index(fields=["action", "-id"], name="audit_of_action"),
         ]
 

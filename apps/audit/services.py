@@ -24,6 +24,15 @@ def state_of(row: models.Model, *names: str) -> State:
     return {name: _plain(getattr(row, row._meta.get_field(name).attname)) for name in names}  # type: ignore[union-attr]  # noqa: SLF001
 
 
+def stored_state(row: models.Model, *names: str) -> State | None:
+    """The same of the row as it is stored, locked until the transaction ends; None where it is not stored yet.
+
+    Asked before a change is written: what ``row`` holds by then is what somebody wants it to be.
+    """
+    stored = type(row)._default_manager.select_for_update().filter(pk=row.pk).first()  # noqa: SLF001
+    return None if stored is None else state_of(stored, *names)
+
+
 def record(action: str, subject: Subject, before: State | None, after: State | None, *, reason: str = "") -> None:
     """Write that the present actor changed ``subject``, in the transaction of the change.
 
@@ -63,5 +72,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, UUID | Decimal):
         return str(value)
     if isinstance(value, datetime | date):
-        return value.isoformat()
+        return value.isoformat().replace("+00:00", "Z")
     return value

@@ -1,6 +1,6 @@
-"""Writes of the catalogue. Each raises its version, so every gateway follows."""
+"""Writes of the catalogue. Each raises its version, so every gateway follows, and leaves an audit entry."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import cast
 from uuid import UUID
@@ -9,10 +9,29 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from apps.audit.api import State, Subject, record, state_of, stored_state
 from apps.config.api import CATALOGUE, touch
 from apps.core.sealing import key_id_of, keyring, seal, unseal
 from apps.providers.domain import Offer
 from apps.providers.models import Model, Price, Provider, Upstream
+
+Row = Provider | Upstream | Model | Price
+
+_TOLD: Mapping[type[Row], tuple[str, ...]] = {
+    Provider: ("slug", "name", "dialect", "enabled", "allowed_parameters"),
+    Upstream: (
+        "provider", "name", "base_url", "enabled", "connect_timeout_ms", "first_byte_timeout_ms", "deadline_ms",
+        "forward_headers",
+    ),
+    Model: (
+        "provider", "name", "upstream_name", "kind", "encoding", "context_window", "max_output", "enabled",
+    ),
+    Price: (
+        "model", "starts_at", "currency", "input_price", "cached_input_price", "output_price",
+        "input_weight", "cached_input_weight", "output_weight",
+    ),
+}  # fmt: skip
+"""Fields that the audit trail tells of: all but credentials."""
 
 
 @transaction.atomic
@@ -23,7 +42,9 @@ def save(row: Provider | Upstream | Model) -> None:
         ValidationError: a field is out of bounds.
     """
     row.full_clean()
+    before = stored_state(row, *_TOLD[type(row)])
     row.save()
+    _record("changed" if before else "created", row, before, _state(row))
     touch(CATALOGUE)
 
 
@@ -34,25 +55,34 @@ def delete(row: Provider | Upstream | Model) -> None:
     Raises:
         ProtectedError: something depends on it; disable it instead.
     """
+    subject, before = _subject(row), stored_state(row, *_TOLD[type(row)])
     row.delete()
+    record(f"{subject.kind}.deleted", subject, before, None)
     touch(CATALOGUE)
 
 
 @transaction.atomic
 def switch(kind: type[Provider | Upstream | Model], keys: Collection[UUID | str], *, enabled: bool) -> int:
     """Enable or disable the rows of one kind with these primary keys; returns how many changed."""
-    changed = kind.objects.filter(pk__in=keys).exclude(enabled=enabled).update(enabled=enabled)
-    if changed:
+    rows = kind.objects.select_for_update().filter(pk__in=keys).exclude(enabled=enabled).order_by("pk")
+    for row in rows:
+        row.enabled = enabled
+        row.save(update_fields=["enabled"])
+        _record("enabled" if enabled else "disabled", row, {"enabled": not enabled}, {"enabled": enabled})
+    if rows:
         touch(CATALOGUE)
-    return changed
+    return len(rows)
 
 
 @transaction.atomic
 def save_upstream(upstream: Upstream, credential: str) -> None:
     """Write an upstream; a non-empty ``credential`` replaces the stored one, sealed for this row."""
+    had = "set" if upstream.sealed_credential else "not set"
     if credential:
         upstream.sealed_credential = seal(credential, upstream.pk.bytes, keyring())
     save(upstream)
+    if credential:
+        _record("credential_replaced", upstream, {"credential": had}, {"credential": "replaced"})
 
 
 @transaction.atomic
@@ -65,7 +95,9 @@ def save_price(price: Price) -> None:
     _insist_on_future(price)
     price.starts_at = max(price.starts_at, database_time())
     price.full_clean()
+    before = stored_state(price, *_TOLD[Price])
     price.save()
+    _record("changed" if before else "added", price, before, _state(price))
     touch(CATALOGUE)
 
 
@@ -77,7 +109,9 @@ def delete_price(price: Price) -> None:
         ValidationError: it has; it is history.
     """
     _insist_on_future(price)
+    subject, before = _subject(price), stored_state(price, *_TOLD[Price])
     price.delete()
+    record("price.withdrawn", subject, before, None)
     touch(CATALOGUE)
 
 
@@ -143,10 +177,25 @@ def _reencrypt(upstream_id: UUID) -> bool:
     row, ring = Upstream.objects.select_for_update().get(pk=upstream_id), keyring()
     if row.sealed_credential is None or key_id_of(bytes(row.sealed_credential)) == ring.newest:
         return False
+    before = {"sealed_with": key_id_of(bytes(row.sealed_credential))}
     secret = unseal(bytes(row.sealed_credential), row.pk.bytes, ring)
     row.sealed_credential = seal(secret, row.pk.bytes, ring)
     row.save(update_fields=["sealed_credential"])
+    _record("credential_resealed", row, before, {"sealed_with": ring.newest})
     return True
+
+
+def _record(verb: str, row: Row, before: State | None, after: State | None) -> None:
+    subject = _subject(row)
+    record(f"{subject.kind}.{verb}", subject, before, after)
+
+
+def _subject(row: Row) -> Subject:
+    return Subject(str(row._meta.model_name), str(row.pk))  # noqa: SLF001 (Django documents it as public)
+
+
+def _state(row: Row) -> State:
+    return state_of(row, *_TOLD[type(row)])
 
 
 def _insist_on_future(price: Price) -> None:

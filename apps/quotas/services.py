@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from apps.audit.api import Subject, record
 from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota, StoreUnavailable
 from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
@@ -330,7 +331,13 @@ def grant(
         cursor.execute(_OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
         cursor.execute(_LOCK_ACCOUNT, [account])
         cursor.execute(_GRANT, [account, uuid7(), Code.GRANT.value, tokens, grant_id, reason, actor])
-        return balance(account)
+        is_first = bool(cursor.rowcount)
+        now = balance(account)
+        if is_first:
+            before = {"granted": now.granted - tokens}
+            after = {"granted": now.granted, "tokens": tokens, "grant_id": str(grant_id), "provider": provider}
+            record("account.granted", _subject(account, payer_kind, payer_id), before, after, reason=reason)
+        return now
 
 
 _OPEN_ACCOUNT = """
@@ -356,4 +363,18 @@ def reopen(account: UUID) -> None:
 
 def _set_suspended(account: UUID, *, suspended: bool) -> None:
     with _transaction() as cursor:
-        cursor.execute("UPDATE quotas_account SET suspended = %s WHERE id = %s", [suspended, account])
+        cursor.execute(_SET_SUSPENDED, {"account": account, "suspended": suspended})
+        for payer_kind, payer_id in cursor.fetchall():
+            action = "account.suspended" if suspended else "account.reopened"
+            before, after = {"suspended": not suspended}, {"suspended": suspended}
+            record(action, _subject(account, payer_kind, payer_id), before, after)
+
+
+_SET_SUSPENDED = """
+UPDATE quotas_account SET suspended = %(suspended)s WHERE id = %(account)s AND suspended <> %(suspended)s
+RETURNING payer_kind, payer_id
+"""
+
+
+def _subject(account: UUID, payer_kind: str, payer_id: UUID) -> Subject:
+    return Subject("account", str(account), payer_id if payer_kind == "org" else None)

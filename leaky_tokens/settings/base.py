@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "leaky_tokens.acting.ConsoleActorMiddleware",
 ]
 
 ROOT_URLCONF = "leaky_tokens.urls"
