@@ -101,6 +101,11 @@ def _good_keys() -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(unexpired, revoked_at=None, owner__is_active=True)
 
 
+def keys_paid_by(org_id: UUID) -> QuerySet[ApiKey]:
+    """Keys of one organisation that have not been revoked, with their owners."""
+    return ApiKey.objects.filter(org_id=org_id, revoked_at=None).select_related("owner")
+
+
 def find_user(name: str) -> User:
     """The user with this username, e-mail address or id.
 

@@ -59,6 +59,11 @@ def revoke_keys_named(owner: User, name: str) -> int:
     return revoke_api_keys(list(ApiKey.objects.filter(owner=owner, name=name).values_list("pk", flat=True)))
 
 
+def revoke_keys_of(owner_id: UUID, org_id: UUID) -> int:
+    """Revoke all keys of a user's that an organisation pays for, for good; returns how many were not revoked before."""
+    return revoke_api_keys(list(ApiKey.objects.filter(owner=owner_id, org_id=org_id).values_list("pk", flat=True)))
+
+
 @transaction.atomic
 def save_api_key(key: ApiKey) -> None:
     """Write an operator's change of a key's name, payer, models or expiry."""

@@ -6,6 +6,8 @@
     │   ├── InvalidCredential       unknown, malformed, expired or revoked; one answer for all
     │   ├── AccountSuspended        the payer may not spend
     │   ├── NotAMember              the organisation named is not the caller's to use
+    │   ├── NotFound                there is no such thing, or it is not the caller's; the two look the same
+    │   ├── Conflict                what is there already contradicts the request
     │   ├── InsufficientQuota       the account has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
     ├── HoldNotFound                a settlement names a hold that was never taken
@@ -51,6 +53,18 @@ class NotAMember(Refused):
     """The caller may not let this organisation pay, or does not belong to it."""
 
     code = "not_a_member"
+
+
+class NotFound(Refused):
+    """There is no such thing, or it is not the caller's. Callers must not learn which."""
+
+    code = "not_found"
+
+
+class Conflict(Refused):
+    """What is there already contradicts the request; nothing was changed. The sentence says what, the code which."""
+
+    code = "conflict"
 
 
 @dataclass

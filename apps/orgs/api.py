@@ -1,17 +1,24 @@
 """The only door to organisations, memberships, tiers and principals."""
 
-from apps.orgs.domain import Principal, Tier
-from apps.orgs.selectors import is_member, principal_of, tier_of, tiers
-from apps.orgs.services import assign_tier, join, open_organisation
+from apps.orgs.domain import InvitationForAnotherAddress, Principal, Standing, Tier
+from apps.orgs.memberships import accept_invitation, join
+from apps.orgs.selectors import is_member, organisations_for, principal_of, standing_for, tier_of, tiers
+from apps.orgs.services import open_organisation
+from apps.orgs.tiers import assign_tier
 
 __all__ = [
+    "InvitationForAnotherAddress",
     "Principal",
+    "Standing",
     "Tier",
+    "accept_invitation",
     "assign_tier",
     "is_member",
     "join",
     "open_organisation",
+    "organisations_for",
     "principal_of",
+    "standing_for",
     "tier_of",
     "tiers",
 ]

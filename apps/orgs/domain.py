@@ -1,8 +1,88 @@
-"""Who pays and within which limits: values, no framework."""
+"""Who belongs to an organisation, who pays, and within which limits: values, no framework."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from apps.core.errors import Conflict, Refused
+
+MEMBER, ADMIN, OWNER = "member", "admin", "owner"
+
+
+class RoleMissing(Refused):
+    """The caller is a member, and this is for those above."""
+
+    code = "missing_org_role"
+
+
+class InvitationForAnotherAddress(Refused):
+    """The secret is good, and the signed-in user has not proven that the invited address is theirs."""
+
+    code = "invitation_for_another_address"
+
+
+class ServiceAccountRefused(Refused):
+    """A service account, or a credential bound to one organisation, stays in that organisation."""
+
+    code = "bound_to_organisation"
+
+
+class LastOwner(Conflict):
+    """An organisation keeps at least one owner."""
+
+    code = "last_owner"
+
+
+class SlugTaken(Conflict):
+    """Another organisation has this short name."""
+
+    code = "slug_taken"
+
+
+class OrganisationExists(Conflict):
+    """The caller owns an organisation with this short name already; the sentence names its id. So a retry is safe."""
+
+    code = "organisation_exists"
+
+
+class AlreadyAMember(Conflict):
+    """The invited address is a member's."""
+
+    code = "already_a_member"
+
+
+class TooMany(Conflict):
+    """The caller or organisation has as many as the operators allow."""
+
+    code = "too_many"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user may do in an organisation: by their membership, or as an OWNER for the product's administrators."""
+
+    org_id: UUID
+    user_id: UUID
+    role: str
+
+    def insist_on_managing(self) -> None:
+        """Admins and owners manage members, invitations and keys.
+
+        Raises:
+            RoleMissing: the user is a plain member.
+        """
+        if self.role not in {ADMIN, OWNER}:
+            raise RoleMissing("This needs an admin or owner of the organisation.")
+
+    def insist_on_handling(self, *roles: str) -> None:
+        """Owners give and take every role, admins only that of plain members.
+
+        Raises:
+            RoleMissing: one of ``roles`` is not this user's to give or take.
+        """
+        self.insist_on_managing()
+        if self.role != OWNER and set(roles) != {MEMBER}:
+            raise RoleMissing("This needs an owner of the organisation.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +91,7 @@ class Tier:
 
     ``bucket_capacity`` in tokens and ``leak_rate`` in milli-tokens per second, multipliers applied;
     ``default_max_output`` in provider tokens: the cap of a call that names none. None: no limit.
+    ``allowances`` are (provider, window, tokens) that come again with every window.
     """
 
     name: str
@@ -21,6 +102,7 @@ class Tier:
     quota_cap: int | None = None
     requests_per_minute: int | None = None
     concurrency: int | None = None
+    allowances: tuple[tuple[str, str, int], ...] = ()
 
 
 def scaled(base: int, multiplier: int) -> int:
@@ -35,7 +117,8 @@ class Principal:
     ``kind`` is the credential's (``api_key``, ``jwt``, ``oauth2``), ``key_id`` what logs and usage events name it by:
     a key's id, else a session's or a client's. ``bound_org_id`` is the organisation that the credential itself is bound
     to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none.
-    It holds until ``expires_at`` (None: no end of its own) and until credentials or tiers change.
+    It holds until ``expires_at``, when the credential or the payer's tier ends (None: neither does), and until
+    credentials or tiers change.
     """
 
     key_id: str

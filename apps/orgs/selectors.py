@@ -1,20 +1,34 @@
-"""Reads of tiers, memberships and principals."""
+"""Reads of tiers, members and principals. Those of members begin with the caller and find only the caller's."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 from django.db.models.functions import Now
 
-from apps.accounts.api import AccessClaims, CredentialRecord, find_access, find_key
-from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential, NotAMember, Refused
+from apps.accounts.api import AccessClaims, ApiKey, CredentialRecord, User, find_access, find_key, keys_paid_by
+from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential, NotAMember, NotFound, Refused
+from apps.core.http.caller import Caller
 from apps.orgs import domain
-from apps.orgs.models import MAX_CAPACITY, MAX_LEAK_RATE, Membership, Tier, TierAssignment
+from apps.orgs.models import MAX_CAPACITY, MAX_LEAK_RATE, Invitation, Membership, Organisation, Tier, TierAssignment
 
 
 def tiers() -> Mapping[str, domain.Tier]:
-    """All tiers by name. One query."""
-    return {tier.name: _value(tier) for tier in Tier.objects.all()}
+    """All tiers by name. Two queries."""
+    return {tier.name: _value(tier) for tier in Tier.objects.prefetch_related("allowances")}
 
 
 def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> domain.Principal:
@@ -33,15 +47,16 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         _insist_on_membership(found, found.org_id, InvalidCredential)
     payer_org = _payer_org(found, org_id)
     payer_kind, payer_id = ("user", found.user_id) if payer_org is None else ("org", payer_org)
+    tier, tier_ends_at = _tier_until(payer_kind, payer_id, found.roles)
     return domain.Principal(
         key_id=found.id,
         user_id=found.user_id,
         payer_kind=payer_kind,
         payer_id=payer_id,
         org_id=payer_org,
-        tier=tier_of(payer_kind, payer_id, found.roles),
+        tier=tier,
         allowed_models=found.allowed_models,
-        expires_at=found.expires_at,
+        expires_at=min((end for end in (found.expires_at, tier_ends_at) if end is not None), default=None),
         kind=found.kind,
         roles=found.roles,
         scopes=found.scopes,
@@ -70,17 +85,89 @@ def tier_of(payer_kind: str, payer_id: UUID, roles: Sequence[str] = ()) -> str:
     Raises:
         ConfigurationError: nothing is assigned and there is no default tier.
     """
+    return _tier_until(payer_kind, payer_id, roles)[0]
+
+
+def _tier_until(payer_kind: str, payer_id: UUID, roles: Sequence[str]) -> tuple[str, datetime | None]:
+    """A payer's tier, and when it ends if it is assigned with an end. One query."""
     in_force = TierAssignment.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=Now()), tier=OuterRef("pk"), payer_kind=payer_kind, payer_id=payer_id
     )
     by_role = Q(name__in=["", *roles] if payer_kind == "user" else [""])  # No tier has the name "".
-    candidates = Tier.objects.annotate(assigned=Exists(in_force), by_role=ExpressionWrapper(by_role, BooleanField()))
+    candidates = Tier.objects.annotate(
+        assigned=Exists(in_force),
+        ends_at=Subquery(in_force.values("ends_at")[:1]),
+        by_role=ExpressionWrapper(by_role, BooleanField()),
+    )
     candidates = candidates.filter(Q(assigned=True) | Q(by_role=True) | Q(is_default=True))
     ordered = candidates.order_by("-assigned", "-by_role", "-priority", "name")
-    name = ordered.values_list("name", flat=True).first()
-    if name is None:
+    found = ordered.values_list("name", "ends_at").first()
+    if found is None:
         raise ConfigurationError("there is no default tier")
-    return name
+    return found
+
+
+def organisations_for(caller: Caller) -> QuerySet[Organisation]:
+    """Organisations of the caller, each with the caller's ``role``; for the product's administrators all of them.
+
+    A credential that is bound to an organisation finds that one only.
+    """
+    own = Membership.objects.filter(org=OuterRef("pk"), user=caller.user_id).values("role")
+    role = Value(domain.OWNER, output_field=CharField()) if caller.is_admin else Subquery(own)
+    rows = Organisation.objects.annotate(role=role).exclude(role=None)
+    return rows if caller.org_id is None else rows.filter(pk=caller.org_id)
+
+
+def standing_for(caller: Caller, org_id: UUID) -> domain.Standing:
+    """What the caller may do in an organisation.
+
+    Raises:
+        NotFound: there is none, or it is none of the caller's.
+    """
+    org: Any = organisations_for(caller).filter(pk=org_id).first()
+    if org is None or caller.user_id is None:
+        raise NotFound
+    return domain.Standing(org.pk, caller.user_id, org.role)
+
+
+def members_of(standing: domain.Standing) -> QuerySet[User]:
+    """Users who belong to the organisation, each with their ``role``."""
+    return User.objects.filter(memberships__org=standing.org_id).annotate(role=F("memberships__role"))
+
+
+def service_accounts_of(standing: domain.Standing) -> QuerySet[User]:
+    """The organisation's service accounts, disabled ones too.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+    """
+    standing.insist_on_managing()
+    return members_of(standing).filter(kind=User.Kind.SERVICE)
+
+
+def invitations_of(standing: domain.Standing) -> QuerySet[Invitation]:
+    """The organisation's offers that can be accepted now.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+    """
+    standing.insist_on_managing()
+    return open_invitations().filter(org=standing.org_id)
+
+
+def keys_of(standing: domain.Standing) -> QuerySet[ApiKey]:
+    """Keys for which the organisation pays, of all its members, revoked ones left out.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+    """
+    standing.insist_on_managing()
+    return keys_paid_by(standing.org_id)
+
+
+def open_invitations() -> QuerySet[Invitation]:
+    """Offers that can be accepted now."""
+    return Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=Now())
 
 
 def is_member(org_id: UUID, user_id: UUID) -> bool:
@@ -106,4 +193,5 @@ def _value(row: Tier) -> domain.Tier:
         quota_cap=row.quota_cap,
         requests_per_minute=row.requests_per_minute,
         concurrency=row.concurrency,
+        allowances=tuple(sorted((free.provider, free.window, free.tokens) for free in row.allowances.all())),
     )

@@ -1,98 +1,135 @@
-"""Writes of organisations, memberships and tiers. Each raises the version of what gateways remember of it."""
+"""Writes of organisations themselves. Each leaves an entry in the audit trail, and gateways follow."""
 
 from collections.abc import Collection
-from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
-from apps.config.api import CREDENTIALS, TIERS, touch
-from apps.orgs.models import Membership, Organisation, Tier, TierAssignment
+from apps.accounts.api import User
+from apps.audit.api import State, Subject, record, state_of
+from apps.config.api import CREDENTIALS, touch
+from apps.core import tenancy
+from apps.core.errors import NotFound
+from apps.orgs.domain import OWNER, OrganisationExists, SlugTaken, Standing, TooMany
+from apps.orgs.models import Membership, Organisation
+
+
+def lock(org_id: UUID) -> Organisation:
+    """The organisation, until the transaction ends for whoever locks it first: its members change one at a time.
+
+    Rows that refer to it can still be written meanwhile (``FOR NO KEY UPDATE``), or accepting an invitation would wait.
+
+    Raises:
+        NotFound: there is none, or the caller no longer sees it.
+    """
+    org = Organisation.objects.select_for_update(no_key=True).filter(pk=org_id).first()
+    if org is None:
+        raise NotFound
+    return org
+
+
+def create(owner: User, name: str, slug: str) -> Organisation:
+    """A new organisation with its first owner.
+
+    Raises:
+        OrganisationExists: the user owns one with this slug; so does a retry.
+        SlugTaken: somebody else does.
+        TooMany: the user owns as many as the operators allow.
+    """
+    with tenancy.everyone(), transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        org, is_new = Organisation.objects.get_or_create(slug=slug, defaults={"name": name})
+        owned = Membership.objects.filter(user_id=owner.pk, role=OWNER)
+        if not is_new and owned.filter(org=org).exists():
+            raise OrganisationExists(f"You own this organisation already: {org.pk}")
+        if not is_new:
+            raise SlugTaken("This short name is taken.")
+        if owned.count() >= settings.ORGS_PER_USER:
+            raise TooMany(f"A user may own {settings.ORGS_PER_USER} organisations.")
+        record("organisation.created", _subject(org), None, _state(org))
+        membership = Membership.objects.create(org=org, user_id=owner.pk, role=OWNER)
+        record("membership.created", membership_subject(membership), None, membership_state(membership))
+        touch(CREDENTIALS)
+    return org
 
 
 @transaction.atomic
-def save(row: Organisation | Membership | TierAssignment) -> None:
-    """Write an organisation, a membership or an assigned tier: all decide who a caller is and what they may."""
-    row.save()
+def rename(by: Standing, name: str) -> Organisation:
+    """Give it another name; the slug stays.
+
+    Raises:
+        RoleMissing: ``by`` is a plain member.
+    """
+    by.insist_on_managing()
+    org = lock(by.org_id)
+    before = _state(org)
+    org.name = name
+    org.save(update_fields=["name"])
+    record("organisation.changed", _subject(org), before, _state(org))
+    return org
+
+
+@transaction.atomic
+def save(org: Organisation) -> None:
+    """Write an operator's change, or a new organisation."""
+    present = Organisation.objects.select_for_update(no_key=True).filter(pk=org.pk).first()
+    before = _state(present) if present else None
+    org.save()
+    record("organisation.changed" if present else "organisation.created", _subject(org), before, _state(org))
     touch(CREDENTIALS)
 
 
 @transaction.atomic
-def delete(row: Organisation | Membership | TierAssignment) -> None:
-    """Delete an organisation without members, a membership, or an assigned tier.
+def delete(org: Organisation) -> None:
+    """Delete an organisation without members.
 
     Raises:
-        ProtectedError: the organisation has members.
+        ProtectedError: it has members.
     """
-    row.delete()
+    subject, before = _subject(org), _state(org)
+    org.delete()
+    record("organisation.deleted", subject, before, None)
     touch(CREDENTIALS)
 
 
 @transaction.atomic
 def suspend(org_ids: Collection[UUID], *, suspended: bool) -> int:
     """Refuse, or accept again, the calls that these organisations would pay; returns how many changed."""
-    changed = Organisation.objects.filter(pk__in=org_ids).exclude(suspended=suspended).update(suspended=suspended)
+    chosen = Organisation.objects.select_for_update(no_key=True).filter(pk__in=org_ids).exclude(suspended=suspended)
+    changed = list(chosen.order_by("pk"))
+    for org in changed:
+        before = _state(org)
+        org.suspended = suspended
+        org.save(update_fields=["suspended"])
+        record(f"organisation.{'suspended' if suspended else 'reopened'}", _subject(org), before, _state(org))
     if changed:
         touch(CREDENTIALS)
-    return changed
-
-
-@transaction.atomic
-def save_tier(tier: Tier) -> None:
-    """Write a tier's limits; calls that come after the gateways' next look are held to them."""
-    tier.save()
-    touch(TIERS)
-
-
-@transaction.atomic
-def delete_tier(tier: Tier) -> None:
-    """Delete a tier that is neither assigned nor the default.
-
-    Raises:
-        ProtectedError: it is assigned to somebody.
-        ValueError: it is the default tier.
-    """
-    if Tier.objects.select_for_update().get(pk=tier.pk).is_default:
-        raise ValueError("the default tier cannot be deleted; make another one the default first")
-    tier.delete()
-    touch(TIERS)
-
-
-@transaction.atomic
-def make_default(tier: Tier) -> None:
-    """Make this the tier of everybody who has been assigned none. Principals name their tier, so they change too."""
-    Tier.objects.filter(is_default=True).update(is_default=False)
-    Tier.objects.filter(pk=tier.pk).update(is_default=True)
-    touch(CREDENTIALS)
-    touch(TIERS)
+    return len(changed)
 
 
 def open_organisation(slug: str, name: str) -> Organisation:
-    """The organisation with this slug, made if missing."""
-    return Organisation.objects.filter(slug=slug).first() or _new_organisation(slug, name)
-
-
-def join(org: Organisation, user_id: UUID, role: str = Membership.Role.MEMBER) -> None:
-    """Make a user a member, or change their role."""
-    membership = Membership.objects.filter(org=org, user_id=user_id).first() or Membership(org=org, user_id=user_id)
-    if membership.pk is None or membership.role != role:
-        membership.role = role
-        save(membership)
-
-
-@transaction.atomic
-def assign_tier(payer_kind: str, payer_id: UUID, tier: str, *, ends_at: datetime | None = None) -> None:
-    """Give a payer a tier of its own, until ``ends_at`` or without end. One that it has so already is left alone."""
-    present = TierAssignment.objects.filter(payer_kind=payer_kind, payer_id=payer_id, tier=tier, ends_at=ends_at)
-    if present.exists():
-        return
-    TierAssignment.objects.update_or_create(
-        payer_kind=payer_kind, payer_id=payer_id, tier_id=tier, defaults={"ends_at": ends_at}
-    )
-    touch(CREDENTIALS)
-
-
-def _new_organisation(slug: str, name: str) -> Organisation:
-    org = Organisation(slug=slug, name=name)
-    save(org)
+    """The organisation with this slug, made if missing. For commands: it has no owner yet."""
+    org = Organisation.objects.filter(slug=slug).first()
+    if org is None:
+        org = Organisation(slug=slug, name=name)
+        save(org)
     return org
+
+
+def membership_subject(membership: Membership) -> Subject:
+    """Whom an audit entry of a membership is about: the member."""
+    return Subject("membership", str(membership.user_id), membership.org_id)
+
+
+def membership_state(membership: Membership) -> State:
+    """What an audit entry tells of a membership."""
+    return state_of(membership, "org", "user", "role")
+
+
+def _subject(org: Organisation) -> Subject:
+    return Subject("organisation", str(org.pk), org.pk)
+
+
+def _state(org: Organisation) -> State:
+    return state_of(org, "name", "slug", "suspended")

@@ -169,6 +169,13 @@ TOKEN_SECONDS = environment.integer(
     "LEAKY_TOKEN_SECONDS", 3600, "Life of first-party and OAuth2 access tokens.", minimum=60, maximum=86_400
 )
 
+ORGS_PER_USER = environment.integer(
+    "LEAKY_ORGS_PER_USER", 20, "Organisations that a user may own.", minimum=0, maximum=100_000
+)
+INVITATIONS_PER_ORG = environment.integer(
+    "LEAKY_INVITATIONS_PER_ORG", 100, "Open invitations of an organisation.", minimum=0, maximum=100_000
+)
+
 AUTH_USER_MODEL = "accounts.User"
 OAUTH2_PROVIDER_APPLICATION_MODEL = "accounts.Application"
 AUTH_PASSWORD_VALIDATORS = [

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from apps.core.errors import InvalidCredential, Refused
+from apps.core.errors import Conflict, InvalidCredential, NotFound, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ def answer(request: HttpRequest, status: int, code: str, message: str) -> JsonRe
     return JsonResponse(body(request, status, code, message), status=status)
 
 
-def no_route(request: HttpRequest, _exception: Exception | None = None) -> JsonResponse:
+def no_route(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:  # noqa: ARG001
     """Django's ``handler404``."""
     return answer(request, 404, "not_found", "There is nothing at this address.")
 
@@ -95,7 +95,7 @@ _TABLE: tuple[tuple[tuple[type[Exception], ...], tuple[int, str, str, dict[str, 
         (exceptions.NotAuthenticated, exceptions.AuthenticationFailed, InvalidCredential),
         (401, "invalid_token", "A valid credential is needed.", {"WWW-Authenticate": "Bearer"}),
     ),
-    ((Http404, exceptions.NotFound), (404, "not_found", "not found", {})),
+    ((Http404, exceptions.NotFound, NotFound), (404, "not_found", "not found", {})),
     ((exceptions.MethodNotAllowed,), (405, "method_not_allowed", "This address does not take this method.", {})),
     ((DjangoPermissionDenied,), (403, "forbidden", "This is not yours to do.", {})),
     (
@@ -115,7 +115,7 @@ def _answer(error: Exception) -> _Answer:
     if isinstance(error, exceptions.APIException):
         return _spoken(error)
     if isinstance(error, Refused):
-        return 403, error.code, str(error) or "refused", {}, {}
+        return 409 if isinstance(error, Conflict) else 403, error.code, str(error) or "refused", {}, {}
     return 500, "internal_error", "The request could not be handled.", {}, {}
 
 
