@@ -59,7 +59,8 @@ def _act(client: Client, page: str, action: str, row: object, reason: str = "") 
 def _save(client: Client, page: str, **changes: Any) -> None:
     """Send a page's form as it is shown, with some fields changed."""
     form = client.get(f"/admin/{page}/").context["adminform"].form
-    shown = {field.html_name: field.value() for field in form if field.value() not in (None, False)}
+    values = {field.html_name: field.value() for field in form}
+    shown = {name: value for name, value in values.items() if value is not None and value is not False}
     answer = client.post(f"/admin/{page}/", shown | changes)
     assert answer.status_code == 302, answer.content.decode()
 

@@ -80,7 +80,7 @@ def _fail_after_recording(subject: Subject) -> None:
 
 @pytest.mark.usefixtures("committed")
 def test_a_change_that_fails_leaves_neither_entry_nor_event(subject: Subject) -> None:
-    events = OutboxEvent.objects.filter(type="audit-events", aggregate_id=subject.org_id)
+    events = OutboxEvent.objects.filter(type="audit-events", data__subject__id=subject.id)
     with pytest.raises(Broken):
         _fail_after_recording(subject)
     assert (_entries(subject), events.count()) == ([], 0)
