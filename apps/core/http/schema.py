@@ -1,12 +1,42 @@
-"""What the OpenAPI page says about all routes alike: refusals and lists. For ``@extend_schema`` only."""
+"""What the OpenAPI page says about all routes alike: credentials, refusals and lists. For ``@extend_schema`` only."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from apps.core.http.caller import API_KEY
 from apps.core.http.pagination import DEFAULT_LIMIT, MOST
+
+if TYPE_CHECKING:
+    from apps.core.http.views import ApiView
+
+BEARER, KEY = "bearerAuth", "apiKeyAuth"
+
+
+class GatewayCredentials(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # registers itself
+    """The credentials that the gateway takes for a route: a token or an API key, as its declared permission says."""
+
+    target_class = "apps.core.http.views.GatewayIdentity"
+    name = [BEARER, KEY]
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, str]]:  # noqa: ARG002
+        """The two security schemes."""
+        return [
+            {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From sign-in or OAuth2."},
+            {"type": "apiKey", "in": "header", "name": "X-Api-Key", "description": "As it was shown when made."},
+        ]
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[str]]]:
+        """Either of those that count for this route and method; nothing where nobody needs to be signed in."""
+        permission = cast("ApiView", auto_schema.view).permissions[auto_schema.method]
+        if not permission.signed_in:
+            return [{}]
+        key_counts = not permission.kinds or API_KEY in permission.kinds
+        return [{BEARER: []}, {KEY: []}] if key_counts else [{BEARER: []}]
 
 
 class FieldProblemSerializer(serializers.Serializer[Any]):

@@ -122,6 +122,7 @@ class AuditView(ApiView):
     @extend_schema(
         operation_id="listAuditEntries",
         summary="Who changed what in an organisation, newest first",
+        description="For owners and admins of the organisation. What differs is in before and after.",
         tags=["organisations"],
         parameters=PARAMETERS,
         responses={200: listing(AuditEntrySerializer)} | problems(400, 401, 403, 404),
