@@ -14,7 +14,7 @@ from unfold.decorators import display
 from apps.audit.domain import State
 from apps.audit.models import Entry
 from apps.core import acting
-from apps.core.console import HistoryAdmin, identifier, to_payer, to_row
+from apps.core.console import HistoryAdmin, ending, identifier, to_payer, to_row
 
 PAGES = {
     "account": "quotas_account",
@@ -74,11 +74,11 @@ class EntryAdmin(HistoryAdmin, ModelAdmin):
     search_help_text = "Id of a subject, actor or request, or an actor's name"
     ordering = ("-id",)
     fieldsets: ClassVar = [
-        (None, {"fields": ["at", "action", "subject", "organisation", "reason"]}),
+        (None, {"fields": ["at", "action", "full_subject", "organisation", "reason"]}),
         ("Change", {"fields": ["change"]}),
         ("Actor", {"fields": ["actor", "actor_kind", "ip", "made_by"]}),
     ]
-    readonly_fields = ("subject", "organisation", "change", "actor", "made_by")
+    readonly_fields = ("full_subject", "organisation", "change", "actor", "made_by")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Entry], search_term: str
@@ -88,11 +88,15 @@ class EntryAdmin(HistoryAdmin, ModelAdmin):
         found = Q(subject_id=term) | Q(actor_id=term) | Q(request_id=term) | Q(actor_name=term)
         return (queryset.filter(found) if term else queryset), False
 
-    @display(description="subject")
+    @display(description="subject", ordering="subject_id")
     def subject(self, entry: Entry) -> str:
+        """What was changed, in short, and the way to it."""
+        return _to_subject(entry, ending(entry.subject_id) if _is_uuid(entry.subject_id) else entry.subject_id)
+
+    @display(description="subject")
+    def full_subject(self, entry: Entry) -> str:
         """What was changed, and the way to it."""
-        label, page = f"{entry.subject_kind} {entry.subject_id}", PAGES.get(entry.subject_kind)
-        return to_row(page, entry.subject_id, label) if page else identifier(label)
+        return _to_subject(entry, entry.subject_id)
 
     @display(description="actor", ordering="actor_id")
     def actor(self, entry: Entry) -> str:
@@ -120,6 +124,11 @@ class EntryAdmin(HistoryAdmin, ModelAdmin):
     def change(self, entry: Entry) -> str:
         """Each field that changed, as it was and as it became."""
         return comparison(entry.before, entry.after)
+
+
+def _to_subject(entry: Entry, shown: str) -> str:
+    label, page = f"{entry.subject_kind} {shown}", PAGES.get(entry.subject_kind)
+    return to_row(page, entry.subject_id, label) if page else identifier(label)
 
 
 def comparison(before: State | None, after: State | None) -> str:

@@ -15,7 +15,7 @@ class Entry(models.Model):
     actor_name = models.CharField(max_length=254, editable=False)
     ip = models.CharField("from address", max_length=45, editable=False)
     request_id = models.CharField(max_length=64, editable=False)
-    action = models.CharField(max_length=64, editable=False, help_text="As in api_key.revoked.")
+    action = models.CharField(max_length=64, editable=False)
     subject_kind = models.CharField(max_length=40, editable=False)
     subject_id = models.CharField(max_length=64, editable=False)
     org_id = models.UUIDField("organisation", null=True, editable=False)

@@ -11,6 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.api import open_user
 from apps.audit.api import Entry, Subject, record
 from apps.core.acting import OPERATOR, PERSON, Actor, acting
+from apps.providers.models import Provider
+from apps.providers.services import save
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.console.urls")]
 
@@ -102,6 +104,16 @@ def test_the_list_takes_as_many_queries_for_many_rows_as_for_few(operator: Clien
 
 
 def test_every_way_to_change_something_asks_why(operator: Client) -> None:
-    asking = operator.get("/admin/providers/provider/add/").content.decode()
-    assert 'name="reason"' in asking
-    assert "Kept in the audit trail" in asking
+    save(Provider(slug="acme", name="Acme", allowed_parameters=["*"]))
+    chosen = {"_selected_action": ["acme"]}
+    page = "/admin/providers/provider/"
+    for asking in (
+        operator.get(f"{page}add/"),
+        operator.get(f"{page}acme/change/"),
+        operator.get(f"{page}acme/delete/"),
+        operator.post(page, chosen | {"action": "disable"}),
+        operator.post(page, chosen | {"action": "delete_selected"}),
+    ):
+        html = asking.content.decode()
+        assert html.count('name="reason"') == 1
+        assert "Kept in the audit trail" in html
