@@ -147,7 +147,7 @@ def founder_for(caller: Caller) -> User:
     Raises:
         BoundToOrganisation: a service account, or a credential that is bound to an organisation.
     """
-    user = User.objects.filter(id=caller.user_id, kind=User.Kind.PERSON).first()
+    user = User.objects.filter(Q(pk=caller.user_id), kind=User.Kind.PERSON).first()
     if user is None or caller.org_id is not None:
         raise domain.BoundToOrganisation("This credential is for one organisation only.")
     return user
