@@ -25,7 +25,6 @@ def create_service_account(prefix: str, name: str) -> User:
 @transaction.atomic
 def deactivate(account: User) -> bool:
     """Make an account inactive, with all its tokens and keys; False when it was so before."""
-    account = User.objects.select_for_update().get(pk=account.pk)
     if not account.is_active:
         return False
     account.is_active = False

@@ -21,7 +21,7 @@ class InvitationForAnotherAddress(Refused):
     code = "invitation_for_another_address"
 
 
-class ServiceAccountRefused(Refused):
+class BoundToOrganisation(Refused):
     """A service account, or a credential bound to one organisation, stays in that organisation."""
 
     code = "bound_to_organisation"

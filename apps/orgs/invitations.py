@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from datetime import timedelta
-from functools import partial
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -51,8 +50,9 @@ def invite(by: Standing, email: str, role: str) -> Invitation:
     )
     invitation.refresh_from_db()  # The database alone knows when its Now() is.
     record("invitation.created", _subject(invitation), None, _state(invitation))
-    # Robust: a mail server that is away is logged, and the invitation stays; inviting again sends another.
-    transaction.on_commit(partial(_send, invitation, secret), robust=True)
+    # Robust: a mail server that is away is logged, and the invitation stays; inviting again sends another. Not a
+    # partial, because what logs it asks for a function's name.
+    transaction.on_commit(lambda: _send(invitation, secret), robust=True)
     return invitation
 
 

@@ -99,9 +99,9 @@ def end(membership: Membership) -> None:
     Operators may end the last owner's, too, to appoint another.
     """
     subject, before = membership_subject(membership), membership_state(membership)
-    # Keys first: a leaver no longer sees the organisation's rows once the membership is gone.
-    revoke_keys_of(membership.user_id, membership.org_id)
+    # The membership last: without it, a leaver no longer sees the other rows.
     revoke_all(Invitation.objects.filter(org=membership.org_id, invited_by=membership.user_id))
+    revoke_keys_of(membership.user_id, membership.org_id)
     record("membership.removed", subject, before, None)
     membership.delete()
     touch(CREDENTIALS)

@@ -118,16 +118,39 @@ def organisations_for(caller: Caller) -> QuerySet[Organisation]:
     return rows if caller.org_id is None else rows.filter(pk=caller.org_id)
 
 
+def organisation_for(caller: Caller, org_id: UUID) -> Any:
+    """One organisation of the caller's, with the caller's ``role``.
+
+    Raises:
+        NotFound: there is none, or it is none of the caller's.
+    """
+    org = organisations_for(caller).filter(pk=org_id).first()
+    if org is None:
+        raise NotFound
+    return org
+
+
 def standing_for(caller: Caller, org_id: UUID) -> domain.Standing:
     """What the caller may do in an organisation.
 
     Raises:
         NotFound: there is none, or it is none of the caller's.
     """
-    org: Any = organisations_for(caller).filter(pk=org_id).first()
-    if org is None or caller.user_id is None:
+    if caller.user_id is None:
         raise NotFound
-    return domain.Standing(org.pk, caller.user_id, org.role)
+    return domain.Standing(org_id, caller.user_id, organisation_for(caller, org_id).role)
+
+
+def founder_for(caller: Caller) -> User:
+    """The caller, if they may found an organisation or join another.
+
+    Raises:
+        BoundToOrganisation: a service account, or a credential that is bound to an organisation.
+    """
+    user = User.objects.filter(Q(pk=caller.user_id), kind=User.Kind.PERSON).first()
+    if user is None or caller.org_id is not None:
+        raise domain.BoundToOrganisation("This credential is for one organisation only.")
+    return user
 
 
 def members_of(standing: domain.Standing) -> QuerySet[User]:
@@ -163,6 +186,18 @@ def keys_of(standing: domain.Standing) -> QuerySet[ApiKey]:
     """
     standing.insist_on_managing()
     return keys_paid_by(standing.org_id)
+
+
+def keys_of_service_account(standing: domain.Standing, account_id: UUID) -> QuerySet[ApiKey]:
+    """Keys of one of the organisation's service accounts, revoked ones left out.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+        NotFound: the organisation has no such service account.
+    """
+    if not service_accounts_of(standing).filter(pk=account_id).exists():
+        raise NotFound
+    return keys_of(standing).filter(owner=account_id)
 
 
 def open_invitations() -> QuerySet[Invitation]:

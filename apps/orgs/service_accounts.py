@@ -79,7 +79,7 @@ def revoke_key(by: Standing, key_id: str) -> None:
 def _locked(by: Standing, account_id: UUID) -> User:
     by.insist_on_managing()
     lock(by.org_id)
-    account = service_accounts_of(by).filter(pk=account_id).first()
+    account = service_accounts_of(by).select_for_update(of=("self",)).filter(pk=account_id).first()
     if account is None:
         raise NotFound
     return account

@@ -61,8 +61,9 @@ def save_allowances(tier: Tier, saved: Iterable[Allowance], deleted: Iterable[Al
         allowance.delete()
     for allowance in saved:
         allowance.save()
-    record("tier.allowances_changed", _subject(tier.pk), before, _allowances(tier))
-    touch(TIERS)
+    if before != (after := _allowances(tier)):
+        record("tier.allowances_changed", _subject(tier.pk), before, after)
+        touch(TIERS)
 
 
 @transaction.atomic

@@ -4,9 +4,9 @@ Rows have time-ordered ids (``apps.core.ids.uuid7``), so the id alone says where
 """
 
 import re
-from typing import TypeVar
-from uuid import UUID
+from typing import Any, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model, QuerySet
 
@@ -31,7 +31,7 @@ def page(rows: "QuerySet[Row]", cursor: str | None, limit: str | None) -> tuple[
     """
     size = _size(limit)
     if cursor is not None:
-        rows = rows.filter(pk__lt=_position(cursor))
+        rows = rows.filter(pk__lt=_position(rows.model, cursor))
     found = list(rows.order_by("-pk")[: size + 1])
     return found[:size], (_cursor(found[size - 1]) if len(found) > size else None)
 
@@ -45,11 +45,11 @@ def _size(limit: str | None) -> int:
 
 
 def _cursor(row: Model) -> str:
-    return _signer.sign(row.pk.hex)
+    return _signer.sign(str(row.pk))
 
 
-def _position(cursor: str) -> UUID:
+def _position(model: type[Model], cursor: str) -> Any:
     try:
-        return UUID(_signer.unsign(cursor))
-    except (BadSignature, ValueError) as error:
+        return model._meta.pk.to_python(_signer.unsign(cursor))  # noqa: SLF001 (Django documents it as public)
+    except (BadSignature, ValidationError) as error:
         raise bad_request("cursor must be the value of next in an earlier answer", "invalid_cursor") from error

@@ -27,6 +27,7 @@ KEY = re.compile(r"leaky_[0-9a-f-]{36}_[0-9A-Za-z]{48}")
 PAGES = (
     "accounts/apikey/", "accounts/apikey/add/", "accounts/user/", "accounts/user/add/", "auth/group/",
     "config/configversion/", "orgs/organisation/", "orgs/organisation/add/", "orgs/tier/", "orgs/tier/add/",
+    "orgs/membership/", "orgs/membership/add/", "orgs/invitation/",
     "orgs/tierassignment/", "orgs/tierassignment/add/", "providers/model/", "providers/model/add/",
     "providers/price/", "providers/price/add/", "providers/provider/", "providers/provider/add/",
     "providers/upstream/", "providers/upstream/add/", "",
@@ -224,7 +225,8 @@ def test_organisations_are_suspended_and_reopened(operator: Client) -> None:
 def test_tiers_are_changed_assigned_and_made_the_default(operator: Client) -> None:
     before = versions().get(TIERS, 0)
     page = "orgs/tier/USER/change/"
-    _post(operator, page, **_filled(operator, page, bucket_capacity=123))
+    none = {"allowances-TOTAL_FORMS": 0, "allowances-INITIAL_FORMS": 0}
+    _post(operator, page, **_filled(operator, page, bucket_capacity=123), **none)
     assert Tier.objects.get(pk="USER").bucket_capacity == 123
     org = open_organisation("e", "Engines")
     _post(operator, "orgs/tierassignment/add/", payer_kind="org", payer_id=str(org.pk), tier="ADMIN")

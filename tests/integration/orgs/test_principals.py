@@ -11,7 +11,8 @@ from apps.accounts.api import create_api_key, open_user
 from apps.accounts.models import User
 from apps.config.api import CREDENTIALS, TIERS, versions
 from apps.core.errors import AccountSuspended, InvalidCredential
-from apps.orgs import services
+from apps.orgs import memberships, services
+from apps.orgs import tiers as tier_services
 from apps.orgs.api import assign_tier, join, open_organisation, principal_of, tier_of, tiers
 from apps.orgs.models import Membership, Organisation, Tier, TierAssignment
 
@@ -39,7 +40,7 @@ def test_shipped_tiers() -> None:
 
 def test_the_owner_pays(user: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     key, text = create_api_key(user, "laptop")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         principal = principal_of(text)
     assert (principal.payer_kind, principal.payer_id, principal.org_id) == ("user", user.pk, None)
     assert (principal.key_id, principal.tier, principal.allowed_models) == (key.pk, "USER", None)
@@ -50,7 +51,7 @@ def test_the_organisation_pays(
 ) -> None:
     assign_tier("org", org.pk, "ADMIN")
     _, text = create_api_key(user, "server", org_id=org.pk)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         principal = principal_of(text)
     assert (principal.payer_kind, principal.payer_id, principal.org_id) == ("org", org.pk, org.pk)
     assert principal.tier == "ADMIN"
@@ -58,7 +59,7 @@ def test_the_organisation_pays(
 
 def test_a_former_member_cannot_let_it_pay(user: User, org: Organisation) -> None:
     _, text = create_api_key(user, "server", org_id=org.pk)
-    services.delete(Membership.objects.get(org=org, user=user))
+    memberships.end(Membership.objects.get(org=org, user=user))
     with pytest.raises(InvalidCredential):
         principal_of(text)
 
@@ -75,7 +76,7 @@ def test_a_suspended_organisation_is_told_so(user: User, org: Organisation) -> N
 
 def test_an_assigned_tier_counts_while_it_is_in_force(user: User) -> None:
     low = Tier(name="TRIAL", bucket_capacity=10, leak_rate=1, priority=0)
-    services.save_tier(low)
+    tier_services.save_tier(low)
     assign_tier("user", user.pk, "TRIAL")
     assert tier_of("user", user.pk) == "TRIAL", "a payer's own tier counts, also below the default"
     assign_tier("user", user.pk, "ADMIN")
@@ -85,16 +86,16 @@ def test_an_assigned_tier_counts_while_it_is_in_force(user: User) -> None:
 
 
 def test_the_default_tier_stays_one(user: User) -> None:
-    services.make_default(Tier.objects.get(pk="ADMIN"))
+    tier_services.make_default(Tier.objects.get(pk="ADMIN"))
     assert list(Tier.objects.filter(is_default=True).values_list("name", flat=True)) == ["ADMIN"]
     assert tier_of("user", user.pk) == "ADMIN"
     with pytest.raises(ValueError, match="default"):
-        services.delete_tier(Tier.objects.get(pk="ADMIN"))
+        tier_services.delete_tier(Tier.objects.get(pk="ADMIN"))
 
 
 def test_every_write_raises_its_version(user: User, org: Organisation) -> None:
     before = versions()
-    services.save_tier(Tier.objects.get(pk="USER"))
+    tier_services.save_tier(Tier.objects.get(pk="USER"))
     assert versions()[TIERS] == before.get(TIERS, 0) + 1
     services.save(org)
     join(org, user.pk)
