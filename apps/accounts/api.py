@@ -1,26 +1,56 @@
 """The only door to users and their credentials."""
 
-from apps.accounts.domain import AccessClaims, CredentialRecord
+from apps.accounts.domain import AccessClaims, CredentialRecord, KeyEnded, ScopesWidened, TooManyKeys
 from apps.accounts.keys import parse as parse_key
-from apps.accounts.selectors import find_access, find_key, find_user
-from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_keys_named
+from apps.accounts.models import ApiKey
+from apps.accounts.selectors import (
+    find_access,
+    find_key,
+    find_key_for,
+    find_user,
+    find_user_by_id,
+    keys_of,
+    may_issue_keys,
+)
+from apps.accounts.services import (
+    create_api_key,
+    narrow_api_key,
+    open_user,
+    revoke_api_key,
+    revoke_keys_named,
+    rotate_api_key,
+)
 from apps.accounts.signing import published_keys, trust
 from apps.accounts.tokens import PublishedKey, Trust, verify_access_token
+from apps.accounts.validators import validate_label, validate_networks, validate_scopes
 
 __all__ = [
     "AccessClaims",
+    "ApiKey",
     "CredentialRecord",
+    "KeyEnded",
     "PublishedKey",
+    "ScopesWidened",
+    "TooManyKeys",
     "Trust",
     "create_api_key",
     "find_access",
     "find_key",
+    "find_key_for",
     "find_user",
+    "find_user_by_id",
+    "keys_of",
+    "may_issue_keys",
+    "narrow_api_key",
     "open_user",
     "parse_key",
     "published_keys",
     "revoke_api_key",
     "revoke_keys_named",
+    "rotate_api_key",
     "trust",
+    "validate_label",
+    "validate_networks",
+    "validate_scopes",
     "verify_access_token",
 ]

@@ -34,7 +34,8 @@ class Principal:
 
     ``kind`` is the credential's (``api_key``, ``jwt``, ``oauth2``), ``key_id`` what logs and usage events name it by:
     a key's id, else a session's or a client's. ``bound_org_id`` is the organisation that the credential itself is bound
-    to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none.
+    to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none;
+    keys with one ``budget_id`` share it.
     It holds until ``expires_at`` (None: no end of its own) and until credentials or tiers change.
     """
 
@@ -53,3 +54,4 @@ class Principal:
     client_id: str = ""
     bound_org_id: UUID | None = None
     budget: int | None = None
+    budget_id: str = ""
