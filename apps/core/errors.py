@@ -7,6 +7,7 @@
     │   ├── AccountSuspended        the payer may not spend
     │   ├── NotAMember              the organisation named is not the caller's to use
     │   ├── InsufficientQuota       the account has less than the hold needs
+    │   ├── InsufficientBudget      the key's own budget has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
     ├── HoldNotFound                a settlement names a hold that was never taken
     └── StoreUnavailable            PostgreSQL or Valkey did not answer; the caller is not to blame
@@ -62,6 +63,17 @@ class InsufficientQuota(Refused):
     held: int
     granted: int
     code = "insufficient_quota"
+
+
+@dataclass
+class InsufficientBudget(Refused):
+    """The key's own budget cannot cover the hold, whatever its payer has. Amounts in tokens."""
+
+    needed: int
+    budget: int
+    spent: int
+    held: int
+    code = "key_budget_exceeded"
 
 
 @dataclass

@@ -17,7 +17,6 @@ from apps.accounts.domain import KeyEnded
 from apps.accounts.models import ApiKey
 from apps.core.console import ask_first, identifier, to_payer
 
-
 GRACE = timedelta(days=1)
 """How long a rotated key works on."""
 
