@@ -104,8 +104,8 @@ def may_issue_keys(caller: Caller) -> bool:
     """Whether the caller's credential is not itself limited in ways that a key it makes could escape."""
     if caller.kind != API_KEY:
         return True
-    unlimited = ApiKey.objects.filter(allowed_models=None, allowed_networks=None, budget=None, expires_at=None)
-    return unlimited.filter(pk=caller.credential_id).exists()
+    no_lists = ApiKey.objects.filter(allowed_models__isnull=True, allowed_networks__isnull=True)
+    return no_lists.filter(pk=caller.credential_id, budget=None, expires_at=None).exists()
 
 
 def find_access(claims: AccessClaims) -> CredentialRecord:

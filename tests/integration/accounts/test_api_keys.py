@@ -296,9 +296,8 @@ def test_every_change_is_in_the_audit_trail_without_secrets(user: User, api: Api
     assert (trail[1].before, trail[1].after) == ({"name": "laptop"}, {"name": "desk"})
     assert trail[3].after["replaced_by"] == rotated["id"]
     assert trail[4].before == {"revoked_at": None}
-    assert {(entry.actor_id, entry.ip, entry.request_id) for entry in trail} == {
-        (str(user.pk), "203.0.113.7", trail[0].request_id)
-    }
+    assert {(entry.actor_id, entry.ip) for entry in trail} == {(str(user.pk), "203.0.113.7")}
+    assert all(entry.request_id for entry in trail)
     with connection.cursor() as cursor:
         cursor.execute("SELECT string_agg(e::text, ' ') FROM audit_entry e")
         written = cursor.fetchone()[0]

@@ -100,7 +100,6 @@ def test_every_typo_of_one_character_is_found_without_a_store(
                 typos += 1
                 with pytest.raises(InvalidCredential):
                     find_key(text[:place] + wrong + text[place + 1 :])
-    print(f"{typos} typos, none reached a store")
     assert typos == len(text) * (len(string.printable) - 1)
 
 
