@@ -48,7 +48,7 @@ STATE = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("quotas", "0002_tenancy"), ("accounts", "0004_keys")]
+    dependencies = [("quotas", "0002_tenancy")]
     operations = [
         migrations.RunSQL(
             [("SELECT set_config('leaky.application_role', %s, true)", [settings.APP_ROLE]), TABLES],
