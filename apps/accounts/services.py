@@ -62,15 +62,15 @@ def _issue(key: ApiKey, action: str) -> tuple[ApiKey, str]:
     key.pk, key.digest = keys.parse(text).id, keys.digest(text, pepper())
     key.save(force_insert=True)
     touch(CREDENTIALS)
-    record(action, _subject(key), None, _state(key))
+    record(action, _key_subject(key), None, _key_state(key))
     return key, text
 
 
-def _subject(key: ApiKey) -> Subject:
+def _key_subject(key: ApiKey) -> Subject:
     return Subject("api_key", key.pk, key.org_id)
 
 
-def _state(key: ApiKey) -> State:
+def _key_state(key: ApiKey) -> State:
     """What the audit trail knows of a key: everything but its text and digest."""
     return state_of(key, "owner", *EDITABLE, "replaced_by", "revoked_at")
 
@@ -85,7 +85,7 @@ def rotate_api_key(key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
         KeyEnded: the old one has been replaced before, has expired or was revoked.
     """
     old = _changeable(key_id)
-    before = _state(old)
+    before = _key_state(old)
     successor = ApiKey(owner_id=old.owner_id, budget_id=old.spends_from)
     for name in EDITABLE:
         setattr(successor, name, getattr(old, name))
@@ -94,7 +94,7 @@ def rotate_api_key(key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
         replaced_by=successor, expires_at=Least(F("expires_at"), Now() + Value(grace, DurationField()))
     )
     old.refresh_from_db()
-    record("api_key.rotated", _subject(old), before, _state(old))
+    record("api_key.rotated", _key_subject(old), before, _key_state(old))
     return successor, text
 
 
@@ -110,13 +110,13 @@ def _changeable(key_id: str) -> ApiKey:
 def revoke_api_keys(key_ids: Collection[str]) -> int:
     """Revoke keys for good; returns how many were not revoked before."""
     found = ApiKey.objects.select_for_update().filter(pk__in=key_ids, revoked_at=None).order_by("pk")
-    before = {key.pk: _state(key) for key in found}
+    before = {key.pk: _key_state(key) for key in found}
     if not before:
         return 0
     ApiKey.objects.filter(pk__in=before).update(revoked_at=Now())
     touch(CREDENTIALS)
     for key in ApiKey.objects.filter(pk__in=before).order_by("pk"):
-        record("api_key.revoked", _subject(key), before[key.pk], _state(key))
+        record("api_key.revoked", _key_subject(key), before[key.pk], _key_state(key))
     return len(before)
 
 
@@ -139,7 +139,7 @@ def narrow_api_key(key_id: str, changes: Mapping[str, object]) -> ApiKey:
         ScopesWidened: the change names scopes that it has not.
     """
     key = _changeable(key_id)
-    before, had = _state(key), key.effective_scopes
+    before, had = _key_state(key), key.effective_scopes
     for name, value in changes.items():
         setattr(key, name, value)
     if not key.effective_scopes <= had:
@@ -150,13 +150,13 @@ def narrow_api_key(key_id: str, changes: Mapping[str, object]) -> ApiKey:
 @transaction.atomic
 def save_api_key(key: ApiKey) -> None:
     """Write an operator's change of a key, as it stands in ``key``."""
-    _change(key, _state(ApiKey.objects.select_for_update().get(pk=key.pk)))
+    _change(key, _key_state(ApiKey.objects.select_for_update().get(pk=key.pk)))
 
 
 def _change(key: ApiKey, before: State) -> ApiKey:
     key.save(update_fields=EDITABLE)
     touch(CREDENTIALS)
-    record("api_key.changed", _subject(key), before, _state(key))
+    record("api_key.changed", _key_subject(key), before, _key_state(key))
     return key
 
 
