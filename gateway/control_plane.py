@@ -32,6 +32,7 @@ from apps.providers import api as providers  # noqa: E402
 from apps.quotas import api as quotas  # noqa: E402
 
 Bucket = limiter.Bucket
+Budget = quotas.Budget
 CallFacts = quotas.CallFacts
 Catalogue = providers.Catalogue
 Decision = limiter.Decision

@@ -94,6 +94,15 @@ def insufficient_quota(needed: int, available: int, held: int, granted: int) -> 
     return ApiError(429, "insufficient_quota", message, type="insufficient_quota")
 
 
+def key_budget_exceeded(needed: int, budget: int, spent: int, held: int) -> ApiError:
+    """429 that no retry can mend: the key's own budget is used up, whatever its payer has."""
+    message = (
+        f"This API key may spend {budget} tokens in all: {spent} are spent and {held} held by calls under way; "
+        f"this call needs {needed}."
+    )
+    return ApiError(429, "key_budget_exceeded", message, type="insufficient_quota")
+
+
 def rate_limited(wait_ms: int, capacity: int) -> ApiError:
     """429 that passes by itself after ``wait_ms``."""
     message = f"Rate limit reached: the bucket of {capacity} tokens has room for this call in {wait_ms} ms."

@@ -9,12 +9,13 @@ from uuid import UUID
 
 import structlog
 
-from apps.core.errors import HoldNotFound, StoreUnavailable
+from apps.core.errors import HoldNotFound, InsufficientBudget, StoreUnavailable
 from apps.core.ids import uuid7
 from apps.core.units import Usage
 from gateway import errors, metrics
 from gateway.control_plane import (
     Bucket,
+    Budget,
     CallFacts,
     Decision,
     Hold,
@@ -91,6 +92,9 @@ class Reservations:
         except StoreUnavailable:
             self._spawn(self._take_back_unknown(reservation))
             raise
+        except InsufficientBudget as short:
+            self._spawn(self._adjust(reservation, -plan.bound.tokens))
+            raise errors.key_budget_exceeded(short.needed, short.budget, short.spent, short.held) from None
         except Exception:
             self._spawn(self._adjust(reservation, -plan.bound.tokens))
             raise
@@ -110,7 +114,7 @@ class Reservations:
             if not decision.fits_ever:
                 raise errors.too_expensive(plan.bound.tokens, bucket.capacity)
             raise errors.rate_limited(decision.wait_ms, bucket.capacity)
-        hold = Hold(uuid7(), account, plan.bound.tokens, _facts(exchange, plan))
+        hold = Hold(uuid7(), account, plan.bound.tokens, _facts(exchange, plan), _budget(plan))
         return Reservation(hold, plan, bucket, key, decision)
 
     def settle(self, reservation: Reservation, ending: Ending) -> None:
@@ -211,6 +215,11 @@ def _count(plan: Plan, ending: Ending, settled: Settled) -> None:
     tally.count(metrics.USAGE_SOURCE, provider, ending.usage_source)
     if settled.absorbed:
         tally.count(metrics.ABSORBED, provider, amount=settled.absorbed)
+
+
+def _budget(plan: Plan) -> Budget | None:
+    payer = plan.principal
+    return None if payer.budget is None else Budget(payer.budget_id, payer.budget)
 
 
 def _facts(exchange: Exchange, plan: Plan) -> CallFacts:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from apps.core.errors import InvalidCredential, Refused
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialRecord:
@@ -11,7 +13,8 @@ class CredentialRecord:
 
     ``kind`` is ``api_key``, ``jwt`` (first-party) or ``oauth2``. ``id`` names it without giving it away: a key's id, a
     session's, a client's. ``org_id`` is the organisation it is bound to. None in ``allowed_models`` and
-    ``allowed_networks`` means all, in ``budget`` (tokens) none.
+    ``allowed_networks`` means all, in ``budget`` (tokens) none. Keys that replaced one another share the budget that
+    ``budget_id`` names.
     """
 
     kind: str
@@ -24,6 +27,7 @@ class CredentialRecord:
     allowed_networks: tuple[str, ...] | None = None
     client_id: str = ""
     budget: int | None = None
+    budget_id: str = ""
     expires_at: datetime | None = None
 
 
@@ -43,3 +47,34 @@ class AccessClaims:
     jti: str
     session_id: str = ""
     client_id: str = ""
+
+
+class ExpiredKey(InvalidCredential):
+    """The key was good once. Told only to who has its secret."""
+
+    code = "expired_api_key"
+
+
+class TooManyKeys(Refused):
+    """The owner has as many good keys as anybody may have."""
+
+    code = "too_many_keys"
+
+
+class ScopesWidened(Refused):
+    """The change would let a key do what it could not do before."""
+
+    code = "scopes_widened"
+
+
+class KeyEnded(Refused):
+    """The key has been replaced, has expired or was revoked, and stays as it is.
+
+    ``successor`` is the id of the key that replaced it, or "".
+    """
+
+    code = "key_ended"
+
+    def __init__(self, successor: str = "") -> None:
+        self.successor = successor
+        super().__init__(f"The key has been replaced by {successor}." if successor else "The key works no more.")

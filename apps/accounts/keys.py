@@ -26,6 +26,7 @@ _SHAPE = re.compile(
     r"leaky_(?P<owner>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
     r"_(?P<id>[0-9A-Za-z]{10})[0-9A-Za-z]{32}(?P<checksum>[0-9A-Za-z]{6})"
 )
+_ID = re.compile(r"[0-9A-Za-z]{10}")
 NO_DIGEST = "0" * 64
 """What an unknown key is compared with; no HMAC will ever be found to have it."""
 
@@ -55,6 +56,11 @@ def parse(text: str) -> ParsedKey:
     if match is None or checksum(text[:-CHECKSUM_LENGTH]) != match["checksum"]:
         raise InvalidCredential
     return ParsedKey(UUID(match["owner"]), match["id"])
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` has the form of a key's id; nothing else is worth asking a store for."""
+    return _ID.fullmatch(text) is not None
 
 
 def checksum(text: str) -> str:

@@ -8,7 +8,8 @@ from django.db import models
 from django.db.models.functions import Now
 from oauth2_provider.models import AbstractApplication
 
-from apps.accounts.validators import validate_names, validate_networks, validate_scopes
+from apps.accounts.validators import validate_label, validate_names, validate_networks, validate_scopes
+from apps.core.http.caller import KEY_SCOPES
 from apps.core.ids import uuid7
 
 
@@ -134,7 +135,11 @@ class ApiKey(models.Model):
         help_text="Id of the organisation that pays; the key works only while its owner is a member. "
         "Empty: the owner pays.",
     )
-    name = models.CharField(max_length=100, help_text="What the key is for, so that it can be revoked with confidence.")
+    name = models.CharField(
+        max_length=100,
+        validators=[validate_label],
+        help_text="What the key is for, so that it can be revoked with confidence.",
+    )
     digest = models.CharField(max_length=64, editable=False)
     allowed_models = models.JSONField(
         null=True,
@@ -160,6 +165,12 @@ class ApiKey(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Tokens that it may spend in all, whatever its payer has. Empty: no budget of its own.",
     )
+    budget_id = models.CharField(
+        max_length=10,
+        blank=True,
+        editable=False,
+        help_text="The first of the keys that share the budget; empty: itself.",
+    )
     replaced_by = models.ForeignKey("self", null=True, blank=True, editable=False, on_delete=models.PROTECT)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="UTC; empty: never.")
@@ -177,3 +188,13 @@ class ApiKey(models.Model):
     def display_prefix(self) -> str:
         """As much of the key as may be shown: enough to recognise it, nothing of its secret."""
         return f"leaky_{self.owner_id}_{self.id}…"
+
+    @property
+    def spends_from(self) -> str:
+        """Id of the budget: that of the first of the keys that replaced one another."""
+        return self.budget_id or self.id
+
+    @property
+    def effective_scopes(self) -> frozenset[str]:
+        """What it may do."""
+        return KEY_SCOPES if self.scopes is None else frozenset(self.scopes)

@@ -1,5 +1,6 @@
 """Reads of users and credentials."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from uuid import UUID
 
@@ -9,10 +10,10 @@ from django.db.models.functions import Now
 from oauth2_provider.models import AccessToken
 
 from apps.accounts import keys
-from apps.accounts.domain import AccessClaims, CredentialRecord
+from apps.accounts.domain import AccessClaims, CredentialRecord, ExpiredKey
 from apps.accounts.models import ApiKey, Application, Session, User
 from apps.core.errors import ConfigurationError, InvalidCredential
-from apps.core.http.caller import API_KEY, JWT, KEY_SCOPES, OAUTH2
+from apps.core.http.caller import API_KEY, JWT, OAUTH2, Caller
 
 
 def find_key(presented: str) -> CredentialRecord:
@@ -25,21 +26,86 @@ def find_key(presented: str) -> CredentialRecord:
         InvalidCredential: the text is not a key that works now; the error does not say why.
     """
     parsed = keys.parse(presented)
-    row = _good_keys().filter(pk=parsed.id, owner_id=parsed.owner).first()
-    if not keys.matches(presented, row.digest if row else keys.NO_DIGEST, pepper()) or row is None:
-        raise InvalidCredential
+    row = _presented(presented, good_keys().filter(pk=parsed.id, owner_id=parsed.owner))
     return CredentialRecord(
         kind=API_KEY,
         id=row.id,
         user_id=row.owner_id,
         roles=roles_of(row.owner_id),
-        scopes=KEY_SCOPES if row.scopes is None else frozenset(row.scopes),
+        scopes=row.effective_scopes,
         org_id=row.org_id,
         allowed_models=None if row.allowed_models is None else frozenset(row.allowed_models),
         allowed_networks=None if row.allowed_networks is None else tuple(row.allowed_networks),
         budget=row.budget,
+        budget_id=row.spends_from,
         expires_at=row.expires_at,
     )
+
+
+def validate_key(presented: str) -> ApiKey:
+    """The key whose text is ``presented``, for who asks whether it is good.
+
+    Raises:
+        ExpiredKey: it was.
+        InvalidCredential: it is not, for another reason.
+    """
+    parsed = keys.parse(presented)
+    kept = ApiKey.objects.filter(pk=parsed.id, owner_id=parsed.owner, revoked_at=None, owner__is_active=True)
+    row = _presented(presented, kept)
+    if not good_keys().filter(pk=row.pk).exists():
+        raise ExpiredKey
+    return row
+
+
+def _presented(presented: str, candidates: QuerySet[ApiKey]) -> ApiKey:
+    row = candidates.first()
+    if not keys.matches(presented, row.digest if row else keys.NO_DIGEST, pepper()) or row is None:
+        raise InvalidCredential
+    return row
+
+
+def keys_of(owner_id: UUID, *, org_id: UUID | None = None, limit: int | None = None, after: str = "") -> list[ApiKey]:
+    """A user's keys that were not revoked, newest first, at most ``limit``; those made before the key ``after``.
+
+    ``org_id`` restricts them to those that this organisation pays for.
+
+    Raises:
+        LookupError: ``after`` is no key of this user's.
+    """
+    rows = ApiKey.objects.filter(owner_id=owner_id, revoked_at=None).order_by("-created_at", "-pk")
+    if org_id is not None:
+        rows = rows.filter(org_id=org_id)
+    if after:
+        last = ApiKey.objects.filter(pk=after, owner_id=owner_id).first() if keys.is_id(after) else None
+        if last is None:
+            raise LookupError("no such key")
+        rows = rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=after))
+    return list(rows[:limit])
+
+
+def find_key_for(caller: Caller, key_id: str, org_ids: Collection[UUID] = ()) -> ApiKey:
+    """The key, if it was not revoked and is the caller's to manage: an ADMIN's, the owner's, or of ``org_ids``.
+
+    A credential that is bound to an organisation reaches keys of that one only.
+
+    Raises:
+        LookupError: there is none such.
+    """
+    mine = Q() if caller.is_admin else Q(owner_id=caller.user_id) | Q(org_id__in=org_ids)
+    if caller.org_id is not None:
+        mine &= Q(org_id=caller.org_id)
+    row = ApiKey.objects.filter(mine, pk=key_id, revoked_at=None).first() if keys.is_id(key_id) else None
+    if row is None:
+        raise LookupError("api key not found")
+    return row
+
+
+def may_issue_keys(caller: Caller) -> bool:
+    """Whether the caller's credential is not itself limited in ways that a key it makes could escape."""
+    if caller.kind != API_KEY:
+        return True
+    no_lists = ApiKey.objects.filter(allowed_models__isnull=True, allowed_networks__isnull=True)
+    return no_lists.filter(pk=caller.credential_id, budget=None, expires_at=None).exists()
 
 
 def find_access(claims: AccessClaims) -> CredentialRecord:
@@ -96,7 +162,8 @@ def pepper() -> str:
     return str(settings.KEY_PEPPER)
 
 
-def _good_keys() -> QuerySet[ApiKey]:
+def good_keys() -> QuerySet[ApiKey]:
+    """Keys that work now, as far as they and their owners decide."""
     unexpired = Q(expires_at=None) | Q(expires_at__gt=Now())
     return ApiKey.objects.filter(unexpired, revoked_at=None, owner__is_active=True)
 
@@ -104,6 +171,18 @@ def _good_keys() -> QuerySet[ApiKey]:
 def keys_paid_by(org_id: UUID) -> QuerySet[ApiKey]:
     """Keys of one organisation that have not been revoked, with their owners."""
     return ApiKey.objects.filter(org_id=org_id, revoked_at=None).select_related("owner")
+
+
+def find_user_by_id(user_id: UUID) -> User:
+    """The user.
+
+    Raises:
+        LookupError: there is none.
+    """
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise LookupError("user not found")
+    return user
 
 
 def find_user(name: str) -> User:

@@ -1,52 +1,123 @@
 """Writes of users and keys. Each raises the version of what decides who a caller is."""
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import DurationField, F, Value
+from django.db.models.functions import Least, Now
 
 from apps.accounts import keys
+from apps.accounts.domain import KeyEnded, ScopesWidened, TooManyKeys
 from apps.accounts.models import ApiKey, User
-from apps.accounts.selectors import pepper
+from apps.accounts.selectors import good_keys, pepper
+from apps.audit.api import State, Subject, record, state_of
 from apps.config.api import CREDENTIALS, touch
+
+EDITABLE = ("name", "org_id", "scopes", "allowed_models", "allowed_networks", "budget", "expires_at")
+"""Fields of a key that can be changed; its owner and its text cannot."""
 
 
 @transaction.atomic
-def create_api_key(
+def create_api_key(  # noqa: PLR0913 (each is a column of its own)
     owner: User,
     name: str,
     *,
     org_id: UUID | None = None,
     expires_at: datetime | None = None,
     allowed_models: Collection[str] | None = None,
+    scopes: Collection[str] | None = None,
+    allowed_networks: Collection[str] | None = None,
+    budget: int | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which nobody can show again. ``allowed_models`` None: all.
+    """A new key and its text, which nobody can show again.
 
-    Whether ``owner`` may let ``org_id`` pay is asked on every use, not here.
+    ``allowed_models`` and ``allowed_networks`` None: all. ``scopes`` None: those that a key has by default. ``budget``
+    in tokens. Whether ``owner`` may let ``org_id`` pay is asked on every use, not here.
+
+    Raises:
+        TooManyKeys: the owner has as many good keys as one may have.
     """
-    text = keys.issue(owner.pk)
-    key = ApiKey.objects.create(
-        id=keys.parse(text).id,
-        owner=owner,
-        org_id=org_id,
-        name=name,
-        digest=keys.digest(text, pepper()),
-        expires_at=expires_at,
-        allowed_models=None if allowed_models is None else sorted(allowed_models),
-    )
+    User.objects.select_for_update(no_key=True).get(pk=owner.pk)  # Two that are made at once are counted in turn.
+    if good_keys().filter(owner=owner, replaced_by=None).count() >= settings.KEYS_PER_USER:
+        raise TooManyKeys(f"A user may have {settings.KEYS_PER_USER} keys; revoke one first.")
+    return _issue(
+        ApiKey(
+            owner=owner, name=name, org_id=org_id, expires_at=expires_at, allowed_models=_sorted(allowed_models),
+            scopes=_sorted(scopes), allowed_networks=_sorted(allowed_networks), budget=budget,
+        ),
+        "api_key.created",
+    )  # fmt: skip
+
+
+def _sorted(words: Collection[str] | None) -> list[str] | None:
+    return None if words is None else sorted(words)
+
+
+def _issue(key: ApiKey, action: str) -> tuple[ApiKey, str]:
+    """Give an unsaved key its text."""
+    text = keys.issue(key.owner_id)
+    key.pk, key.digest = keys.parse(text).id, keys.digest(text, pepper())
+    key.save(force_insert=True)
     touch(CREDENTIALS)
+    record(action, _key_subject(key), None, _key_state(key))
     return key, text
+
+
+def _key_subject(key: ApiKey) -> Subject:
+    return Subject("api_key", key.pk, key.org_id)
+
+
+def _key_state(key: ApiKey) -> State:
+    """What the audit trail knows of a key: everything but its text and digest."""
+    return state_of(key, "owner", *EDITABLE, "replaced_by", "revoked_at")
+
+
+@transaction.atomic
+def rotate_api_key(key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
+    """A new key with everything that the old one had, and its text. The old one works for ``grace`` more, at most.
+
+    Both spend from one budget.
+
+    Raises:
+        KeyEnded: the old one has been replaced before, has expired or was revoked.
+    """
+    old = _changeable(key_id)
+    before = _key_state(old)
+    successor = ApiKey(owner_id=old.owner_id, budget_id=old.spends_from)
+    for name in EDITABLE:
+        setattr(successor, name, getattr(old, name))
+    successor, text = _issue(successor, "api_key.created")
+    ApiKey.objects.filter(pk=old.pk).update(
+        replaced_by=successor, expires_at=Least(F("expires_at"), Now() + Value(grace, DurationField()))
+    )
+    old.refresh_from_db()
+    record("api_key.rotated", _key_subject(old), before, _key_state(old))
+    return successor, text
+
+
+def _changeable(key_id: str) -> ApiKey:
+    """The locked row of a key that has not ended."""
+    key = ApiKey.objects.select_for_update().get(pk=key_id)
+    if key.replaced_by_id or not good_keys().filter(pk=key_id).exists():
+        raise KeyEnded(key.replaced_by_id or "")
+    return key
 
 
 @transaction.atomic
 def revoke_api_keys(key_ids: Collection[str]) -> int:
     """Revoke keys for good; returns how many were not revoked before."""
-    revoked = ApiKey.objects.filter(pk__in=key_ids, revoked_at=None).update(revoked_at=Now())
-    if revoked:
-        touch(CREDENTIALS)
-    return revoked
+    found = ApiKey.objects.select_for_update().filter(pk__in=key_ids, revoked_at=None).order_by("pk")
+    before = {key.pk: _key_state(key) for key in found}
+    if not before:
+        return 0
+    ApiKey.objects.filter(pk__in=before).update(revoked_at=Now())
+    touch(CREDENTIALS)
+    for key in ApiKey.objects.filter(pk__in=before).order_by("pk"):
+        record("api_key.revoked", _key_subject(key), before[key.pk], _key_state(key))
+    return len(before)
 
 
 def revoke_api_key(key_id: str) -> bool:
@@ -65,10 +136,33 @@ def revoke_keys_of(owner_id: UUID, org_id: UUID) -> int:
 
 
 @transaction.atomic
+def narrow_api_key(key_id: str, changes: Mapping[str, object]) -> ApiKey:
+    """Change a good key's :data:`EDITABLE` fields; its scopes can only become fewer.
+
+    Raises:
+        KeyEnded: it has been replaced, has expired or was revoked.
+        ScopesWidened: the change names scopes that it has not.
+    """
+    key = _changeable(key_id)
+    before, had = _key_state(key), key.effective_scopes
+    for name, value in changes.items():
+        setattr(key, name, value)
+    if not key.effective_scopes <= had:
+        raise ScopesWidened("A key's scopes can only become fewer.")
+    return _change(key, before)
+
+
+@transaction.atomic
 def save_api_key(key: ApiKey) -> None:
-    """Write an operator's change of a key's name, payer, models or expiry."""
-    key.save(update_fields=["name", "org_id", "allowed_models", "expires_at"])
+    """Write an operator's change of a key, as it stands in ``key``."""
+    _change(key, _key_state(ApiKey.objects.select_for_update().get(pk=key.pk)))
+
+
+def _change(key: ApiKey, before: State) -> ApiKey:
+    key.save(update_fields=EDITABLE)
     touch(CREDENTIALS)
+    record("api_key.changed", _key_subject(key), before, _key_state(key))
+    return key
 
 
 @transaction.atomic

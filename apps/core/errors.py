@@ -9,6 +9,7 @@
     │   ├── NotFound                there is no such thing, or it is not the caller's; the two look the same
     │   ├── Conflict                what is there already contradicts the request
     │   ├── InsufficientQuota       the account has less than the hold needs
+    │   ├── InsufficientBudget      the key's own budget has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
     ├── HoldNotFound                a settlement names a hold that was never taken
     └── StoreUnavailable            PostgreSQL or Valkey did not answer; the caller is not to blame
@@ -76,6 +77,17 @@ class InsufficientQuota(Refused):
     held: int
     granted: int
     code = "insufficient_quota"
+
+
+@dataclass
+class InsufficientBudget(Refused):
+    """The key's own budget cannot cover the hold, whatever its payer has. Amounts in tokens."""
+
+    needed: int
+    budget: int
+    spent: int
+    held: int
+    code = "key_budget_exceeded"
 
 
 @dataclass

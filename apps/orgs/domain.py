@@ -116,7 +116,8 @@ class Principal:
 
     ``kind`` is the credential's (``api_key``, ``jwt``, ``oauth2``), ``key_id`` what logs and usage events name it by:
     a key's id, else a session's or a client's. ``bound_org_id`` is the organisation that the credential itself is bound
-    to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none.
+    to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none;
+    keys with one ``budget_id`` share it.
     It holds until ``expires_at``, when the credential or the payer's tier ends (None: neither does), and until
     credentials or tiers change.
     """
@@ -136,3 +137,4 @@ class Principal:
     client_id: str = ""
     bound_org_id: UUID | None = None
     budget: int | None = None
+    budget_id: str = ""

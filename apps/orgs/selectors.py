@@ -64,6 +64,7 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         client_id=found.client_id,
         bound_org_id=found.org_id,
         budget=found.budget,
+        budget_id=found.budget_id,
     )
 
 
@@ -208,6 +209,12 @@ def open_invitations() -> QuerySet[Invitation]:
 def is_member(org_id: UUID, user_id: UUID) -> bool:
     """Whether the user may let the organisation pay."""
     return Membership.objects.filter(org=org_id, user=user_id).exists()
+
+
+def organisations_run_by(user_id: UUID) -> list[UUID]:
+    """Organisations whose members' keys the user may manage: as an owner or admin."""
+    runs = Membership.objects.filter(user=user_id, role__in=[Membership.Role.ADMIN, Membership.Role.OWNER])
+    return list(runs.values_list("org_id", flat=True))
 
 
 def _insist_on_membership(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> None:

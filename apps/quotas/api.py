@@ -5,6 +5,7 @@ All functions are synchronous and use the calling thread's connection.
 
 from apps.quotas.domain import (
     Account,
+    Budget,
     CallFacts,
     Difference,
     Hold,
@@ -12,11 +13,12 @@ from apps.quotas.domain import (
     Settlement,
     account_id,
 )
-from apps.quotas.selectors import balance, balances_of, check_identities
+from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
 
 __all__ = [
     "Account",
+    "Budget",
     "CallFacts",
     "Difference",
     "Hold",
@@ -25,6 +27,7 @@ __all__ = [
     "account_id",
     "balance",
     "balances_of",
+    "budget_of",
     "check_identities",
     "expire_holds",
     "grant",

@@ -49,13 +49,25 @@ class CallFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """What the calls of a key may come to, in tokens, whatever its payer has.
+
+    ``id`` is the first of the keys that replaced one another: they share it. Counted is from when the key has one.
+    """
+
+    id: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
-    """Tokens set aside for one call. ``id`` is the reservation id that the caller sees."""
+    """Tokens set aside for one call. ``id`` is the reservation id that the caller sees. ``budget`` None: no limit."""
 
     id: UUID
     account: UUID
     amount: int
     facts: CallFacts
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)

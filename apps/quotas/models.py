@@ -46,6 +46,7 @@ class Hold(models.Model):
     amount = models.BigIntegerField()
     status = models.CharField(max_length=8, choices=[(status.value, status.value) for status in Status])
     request_id = models.CharField(max_length=64)
+    budget_id = models.CharField(max_length=10, null=True)  # noqa: DJ001 (null: no budget)
     facts = models.JSONField()
     progress = models.BigIntegerField(db_default=0)
     charged = models.BigIntegerField(db_default=0)
@@ -60,6 +61,21 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class KeyBudget(models.Model):
+    """What the calls of a key with a budget hold and have spent. The budget itself is the key's."""
+
+    key_id = models.CharField(max_length=10, primary_key=True, editable=False)
+    held = models.BigIntegerField(db_default=0)
+    spent = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        db_table = "quotas_key_budget"
+        default_permissions: ClassVar = ("view",)
+
+    def __str__(self) -> str:
+        return self.key_id
 
 
 class Transfer(models.Model):

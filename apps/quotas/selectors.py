@@ -25,6 +25,12 @@ def balances_of(payer_kind: str, payer_id: UUID) -> list[domain.Account]:
     return [domain.Account(**row) for row in rows.values(*_COLUMNS)]
 
 
+def budget_of(budget_id: str) -> tuple[int, int]:
+    """What the calls of a key with a budget have spent, and what they hold now, in tokens; 0 and 0 before the first."""
+    row = models.KeyBudget.objects.filter(key_id=budget_id).values_list("spent", "held").first()
+    return row or (0, 0)
+
+
 def check_identities(account: UUID | None = None) -> list[domain.Difference]:
     """Every balance that its transfers, or its open holds, do not add up to; of one account or of all. Empty is right.
 

@@ -1,8 +1,9 @@
 """The ledger's writes: the row-lock backend.
 
-Each operation is one short transaction that locks one account's row, then at most one hold of it: always in this order,
-so no two of them wait for each other in a circle. Times are the database's (``clock_timestamp()``, because a
-transaction may have waited for its lock since its ``now()``). Whatever is repeated has no second effect.
+Each operation is one short transaction that locks one account's row, then at most one hold of it, then at most one
+key's budget: always in this order, so no two of them wait for each other in a circle. Times are the database's
+(``clock_timestamp()``, because a transaction may have waited for its lock since its ``now()``). Whatever is repeated
+has no second effect.
 """
 
 import json
@@ -17,7 +18,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
-from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota, StoreUnavailable
+from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientBudget, InsufficientQuota, StoreUnavailable
 from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
@@ -43,6 +44,7 @@ class _Locked:
     charged: int
     absorbed: int
     age_ms: int
+    budget_id: str | None
     facts: domain.CallFacts
 
 
@@ -68,6 +70,7 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
     Raises:
         AccountSuspended: the account may not spend.
         InsufficientQuota: less is available than the hold needs; all zeros where there is no account.
+        InsufficientBudget: the account has enough, the key's budget has not.
         StoreUnavailable: PostgreSQL did not answer; the hold may or may not exist, and expires if it does.
     """
     with _transaction() as cursor:
@@ -78,14 +81,16 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
                 raise AccountSuspended(f"account {hold.account} is suspended")
             raise InsufficientQuota(hold.amount, available, held, granted)
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
+        if hold.budget is not None and cursor.rowcount:
+            _hold_budget(cursor, hold.budget, hold.amount)
 
 
 _LOCK_ACCOUNT = "SELECT suspended, available, held, granted FROM quotas_account WHERE id = %s FOR UPDATE"
 
 _TAKE_HOLD = """
 WITH taken AS (
-    INSERT INTO quotas_hold (account_id, id, amount, request_id, facts, expires_at)
-    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(facts)s,
+    INSERT INTO quotas_hold (account_id, id, amount, request_id, budget_id, facts, expires_at)
+    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(budget)s, %(facts)s,
             clock_timestamp() + %(ttl_ms)s * interval '1 millisecond')
     ON CONFLICT DO NOTHING
     RETURNING account_id, id, amount, request_id
@@ -101,10 +106,40 @@ def _hold_parameters(hold: Hold, ttl_ms: int) -> dict[str, Any]:
         "hold": hold.id,
         "amount": hold.amount,
         "request_id": hold.facts.request_id,
+        "budget": hold.budget.id if hold.budget else None,
         "facts": json.dumps(domain.facts_to_json(hold.facts)),
         "ttl_ms": ttl_ms,
         "transfer": uuid7(),
     }
+
+
+def _hold_budget(cursor: CursorWrapper, budget: domain.Budget, amount: int) -> None:
+    """Count a new hold against its key's budget; a refusal takes the hold back with its transaction."""
+    cursor.execute(_HOLD_BUDGET, {"key": budget.id, "amount": amount, "budget": budget.tokens})
+    if cursor.rowcount:
+        return
+    cursor.execute(_BUDGET, [budget.id])
+    spent, held = cursor.fetchone() or (0, 0)
+    raise InsufficientBudget(amount, budget.tokens, spent, held)
+
+
+_HOLD_BUDGET = """
+INSERT INTO quotas_key_budget AS kept (key_id, held)
+SELECT %(key)s, %(amount)s WHERE %(amount)s <= %(budget)s
+ON CONFLICT (key_id) DO UPDATE SET held = kept.held + excluded.held
+WHERE kept.spent + kept.held + excluded.held <= %(budget)s
+"""
+
+_BUDGET = "SELECT spent, held FROM quotas_key_budget WHERE key_id = %s"
+
+
+def _move_budget(cursor: CursorWrapper, hold: _Locked, *, released: int, charged: int) -> None:
+    """Tell a key's budget what became of a hold of its: ``released`` is no longer held, ``charged`` was spent."""
+    if hold.budget_id is not None:
+        cursor.execute(_MOVE_BUDGET, [released, charged, hold.budget_id])
+
+
+_MOVE_BUDGET = "UPDATE quotas_key_budget SET held = held - %s, spent = spent + %s WHERE key_id = %s"
 
 
 def _exists(cursor: CursorWrapper, hold: Hold) -> bool:
@@ -208,7 +243,7 @@ _STILL_OVERDUE = "AND status = 'HELD' AND expires_at < statement_timestamp() FOR
 
 _LOCK_HOLD = """
 SELECT amount, status, progress, charged, absorbed,
-       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, facts::text
+       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budget_id, facts::text
 FROM quotas_hold WHERE account_id = %s AND id = %s
 """
 
@@ -220,7 +255,7 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
     row = cursor.fetchone()
     if balances is None or row is None:
         return None
-    amount, status, progress, charged, absorbed, age_ms, facts = row
+    amount, status, progress, charged, absorbed, age_ms, budget_id, facts = row
     return _Locked(
         id=hold,
         account=account,
@@ -231,6 +266,7 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
         charged=charged,
         absorbed=absorbed,
         age_ms=age_ms,
+        budget_id=budget_id,
         facts=domain.facts_from_json(json.loads(facts)),
     )
 
@@ -240,6 +276,7 @@ def _end(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, status: S
     charged = parts.from_hold + parts.from_available
     _post(cursor, hold, domain.entries_of_end(parts))
     at = _mark(cursor, hold, status, charged=charged, absorbed=parts.absorbed)
+    _move_budget(cursor, hold, released=hold.amount, charged=charged)
     moved = usage.Charge(charged, hold.amount, parts.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=False))
     return _settled(hold, charged, parts.absorbed, first=True)
@@ -253,6 +290,7 @@ def _correct(cursor: CursorWrapper, hold: _Locked, settlement: Settlement) -> Se
     _post(cursor, hold, domain.entries_of_correction(correction))
     status = Status.SETTLED if settlement.tokens else Status.RELEASED
     at = _mark(cursor, hold, status, charged=charged, absorbed=absorbed)
+    _move_budget(cursor, hold, released=0, charged=correction.charged)
     moved = usage.Charge(correction.charged, 0, correction.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=True))
     return _settled(hold, charged, absorbed, first=True)

@@ -152,6 +152,9 @@ SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 KEY_PEPPER = environment.text(
     "LEAKY_KEY_PEPPER", "", "Secret beside the database with which API keys are hashed.", secret=True
 )
+KEYS_PER_USER = environment.integer(
+    "LEAKY_KEYS_PER_USER", 100, "Good API keys that a user may have at a time.", minimum=1, maximum=10_000
+)
 CREDENTIAL_KEYS = environment.words(
     "LEAKY_CREDENTIAL_KEYS",
     "",

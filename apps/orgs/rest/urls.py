@@ -1,10 +1,11 @@
-"""Routes of organisations and their members. All belong to the service ``auth``.
+"""Routes of organisations, their members, and keys. All belong to the service ``auth``.
 
 Ids are taken as text, so that a malformed one is answered like one that is somebody else's.
 """
 
 from django.urls import URLPattern, URLResolver, path
 
+from apps.orgs.rest import api_keys
 from apps.orgs.rest.audit import AuditView
 from apps.orgs.rest.invitations import Accepting, Invitations, OneInvitation
 from apps.orgs.rest.members import Leaving, Members, OneMember
@@ -30,4 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_ORG}/api-keys", OrgKeys.as_view()),
     path(f"{_ORG}/api-keys/<str:key_id>", OneOrgKey.as_view()),
     path("api/v1/audit", AuditView.as_view()),
+    path("api/v1/auth/api-keys", api_keys.ApiKeysView.as_view()),
+    path("api/v1/auth/api-keys/<str:key_id>", api_keys.ApiKeyView.as_view()),
+    path("api/v1/auth/api-keys/<str:key_id>/rotate", api_keys.RotateApiKeyView.as_view()),
 ]

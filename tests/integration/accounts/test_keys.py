@@ -1,7 +1,9 @@
 """Keys in the database: one error for everything that is not good, and nothing in the rows that opens anything."""
 
+import string
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.db import connection
@@ -32,7 +34,7 @@ def key(owner: User) -> tuple[ApiKey, str]:
 def test_a_good_key_is_found(
     owner: User, key: tuple[ApiKey, str], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):  # the key; its owner's roles
         found = find_key(key[1])
     assert (found.id, found.user_id, found.org_id) == (key[0].pk, owner.pk, None)
     assert found.allowed_models == frozenset({"gpt-4o-mini"})
@@ -85,6 +87,20 @@ def test_whatever_is_not_good_ends_alike(
 def test_junk_asks_no_store(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(0), pytest.raises(InvalidCredential):
         find_key("leaky_junk")
+
+
+def test_every_typo_of_one_character_is_found_without_a_store(
+    key: tuple[ApiKey, str], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    text = key[1]
+    typos = 0
+    with django_assert_num_queries(0):
+        for place, wrong in product(range(len(text)), string.printable):
+            if wrong != text[place]:
+                typos += 1
+                with pytest.raises(InvalidCredential):
+                    find_key(text[:place] + wrong + text[place + 1 :])
+    assert typos == len(text) * (len(string.printable) - 1)
 
 
 def test_the_row_holds_nothing_of_the_secret(key: tuple[ApiKey, str], settings: Settings) -> None:

@@ -1,11 +1,9 @@
-"""Users, groups and API keys in the console. A key's text is shown once, when it is made; its digest never."""
+"""API keys in the console. A key's text is shown once, when it is made; its digest never."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
@@ -13,52 +11,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import services
-from apps.accounts.models import ApiKey, User
+from apps.accounts.domain import KeyEnded
+from apps.accounts.models import ApiKey
 from apps.core.console import ask_first, identifier, to_payer
 
-admin.site.unregister(Group)
+GRACE = timedelta(days=1)
+"""How long a rotated key works on."""
 
 
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Operators' permissions, by group."""
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
-    """Users. One who has owned a key is made inactive rather than deleted."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]
-    search_fields = ["username", "email", "first_name", "last_name", "id"]
-    date_hierarchy = "date_joined"
-    readonly_fields = ["id", "last_login", "date_joined"]
-    fieldsets = [
-        (None, {"fields": ["id", "username", "password", "email", "first_name", "last_name"]}),
-        ("May do", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
-        ("Dates (UTC)", {"fields": ["last_login", "date_joined"]}),
-    ]
-    add_fieldsets = [
-        (None, {"classes": ["wide"], "fields": ["username", "email", "usable_password", "password1", "password2"]})
-    ]
-
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
-        """Through the service, so that gateways forget who the user was."""
-        services.save_user(obj)
-
-    def delete_model(self, request: HttpRequest, obj: User) -> None:
-        """Through the service."""
-        services.delete_user(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Through the service, one by one."""
-        for user in queryset:
-            services.delete_user(user)
+def _show_once(request: HttpRequest, text: str) -> None:
+    messages.warning(request, format_html("Copy the key now, it cannot be shown again: {}", identifier(text)))
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -92,8 +56,8 @@ class ApiKeyAdmin(ModelAdmin):
     search_fields = ["name", "id", "owner__username", "owner__email", "org_id"]
     date_hierarchy = "created_at"
     autocomplete_fields = ["owner"]
-    fields = ["name", "owner", "org_id", "allowed_models", "expires_at"]
-    actions = ["revoke"]
+    fields = ["name", "owner", "org_id", "scopes", "allowed_models", "allowed_networks", "budget", "expires_at"]
+    actions = ["rotate", "revoke"]
 
     @display(description="Key")
     def prefix(self, key: ApiKey) -> str:
@@ -114,7 +78,9 @@ class ApiKeyAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         """A key stays its owner's."""
-        return [] if obj is None else ["owner", "full_prefix", "state", "created_at", "revoked_at", "last_used_at"]
+        if obj is None:
+            return []
+        return ["owner", "full_prefix", "state", "replaced_by", "created_at", "revoked_at", "last_used_at"]
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         """What can be typed, then what can only be seen."""
@@ -130,12 +96,26 @@ class ApiKeyAdmin(ModelAdmin):
         if change:
             services.save_api_key(obj)
             return
-        key, text = services.create_api_key(
-            obj.owner, obj.name, org_id=obj.org_id, expires_at=obj.expires_at, allowed_models=obj.allowed_models
-        )
+        limits = {name: getattr(obj, name) for name in services.EDITABLE if name != "name"}
+        key, text = services.create_api_key(obj.owner, obj.name, **limits)
         obj.pk = key.pk
         obj.refresh_from_db()
-        messages.warning(request, format_html("Copy the key now, it cannot be shown again: {}", identifier(text)))
+        _show_once(request, text)
+
+    @admin.action(description="Rotate keys", permissions=["change"])
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        """Replace by new keys, after asking; each new text is shown in a message, once."""
+        effect = "Each key is replaced by a new one like it, which is shown once. The old one works for one more day."
+        if page := ask_first(self, request, queryset, "Rotate these keys?", effect):
+            return page
+        for key in queryset:
+            try:
+                _, text = services.rotate_api_key(key.pk, GRACE)
+            except KeyEnded as error:
+                self.message_user(request, f"{key}: {error}", messages.ERROR)
+            else:
+                _show_once(request, text)
+        return None
 
     @admin.action(description="Revoke keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
