@@ -19,10 +19,12 @@ from apps.accounts.passwords import (
 from apps.accounts.selectors import find_access, find_key, find_user, roles_of, sessions_for
 from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_keys_named
 from apps.accounts.sessions import end_all, end_session, open_session, purge_sessions
-from apps.accounts.signing import published_keys, trust
+from apps.accounts.signing import LEAD as SIGNING_KEY_LEAD
+from apps.accounts.signing import published_keys, rotate_if_old, rotate_signing_key, trust
 from apps.accounts.tokens import PublishedKey, Trust, verify_access_token
 
 __all__ = [
+    "SIGNING_KEY_LEAD",
     "AccessClaims",
     "CredentialRecord",
     "PublishedKey",
@@ -55,6 +57,8 @@ __all__ = [
     "revoke_api_key",
     "revoke_keys_named",
     "roles_of",
+    "rotate_if_old",
+    "rotate_signing_key",
     "send_mail",
     "sessions_for",
     "sign_in",

@@ -22,6 +22,8 @@ SEEN_EVERY = timedelta(minutes=1)
 
 def begin(request: HttpRequest, user: User, visitor: Visitor) -> Session:
     """Sign ``user`` in, in this browser. The cookie changes, so that one planted before is worth nothing."""
+    if current(request):
+        finish(request)
     login(request, user, backend="apps.accounts.backends.PeopleBackend")
     session = open_session(user, Session.Kind.BROWSER, visitor)
     request.session[SESSION_ID] = str(session.pk)

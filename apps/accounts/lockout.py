@@ -11,8 +11,11 @@ from typing import Any
 from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_failure_limit
+from axes.models import AccessAttempt
+from django.conf import settings
 from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
 from apps.accounts.domain import Visitor
 
@@ -36,6 +39,12 @@ class GrowingLock(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
         until = found["last"] + timedelta(seconds=lock_seconds(beyond))
         rest: timedelta = until - request.axes_attempt_time
         return max(timedelta(0), rest)
+
+
+def is_over(attempt: AccessAttempt) -> bool:
+    """Whether this row alone locks nothing now."""
+    beyond = attempt.failures_since_start - settings.AXES_FAILURE_LIMIT
+    return bool(beyond < 0 or attempt.attempt_time + timedelta(seconds=lock_seconds(beyond)) <= timezone.now())
 
 
 def lock_seconds(beyond: int) -> int:

@@ -8,6 +8,7 @@ something to send. What cannot be sent is logged and counted; its receiver asks 
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,14 @@ _sent = Counter("leaky_mails_total", "E-mails handed to the mail server, or not"
 _post = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a link says: whose it is, and a digest of what its use will change."""
+
+    user_id: UUID
+    state: str
+
+
 def send_link(purpose: str, user: User) -> None:
     """Send a link for :data:`VERIFY` or :data:`RESET` to the user's address. Call it once the change has committed."""
     link = f"{settings.PUBLIC_URL}/account/{purpose}?token={token_for(purpose, user)}"
@@ -49,18 +58,18 @@ def token_for(purpose: str, user: User) -> str:
     return signing.dumps({"user": str(user.pk), "state": _state(purpose, user)}, salt=_salt(purpose))
 
 
-def user_named_in(purpose: str, token: str) -> UUID | None:
-    """Whom the token of a link names, if we signed it for this purpose and not too long ago."""
+def opened(purpose: str, token: str) -> Opened | None:
+    """What the token of a link says, if we signed it for this purpose and not too long ago."""
     try:
-        return UUID(signing.loads(token, salt=_salt(purpose), max_age=VALID[purpose])["user"])
+        claims = signing.loads(token, salt=_salt(purpose), max_age=VALID[purpose])
     except signing.BadSignature:
         return None
+    return Opened(UUID(claims["user"]), claims["state"])
 
 
-def is_good(purpose: str, token: str, user: User) -> bool:
-    """Whether the token still fits the user's state. ``user`` must be locked by the caller's transaction."""
-    state = signing.loads(token, salt=_salt(purpose), max_age=VALID[purpose])["state"]
-    return constant_time_compare(state, _state(purpose, user))
+def fits(link: Opened, purpose: str, user: User) -> bool:
+    """Whether the link still fits the user's state. ``user`` must be locked by the caller's transaction."""
+    return constant_time_compare(link.state, _state(purpose, user))
 
 
 def _send(template: str, receiver: str, subject: str, context: dict[str, Any]) -> None:

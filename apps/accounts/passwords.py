@@ -117,8 +117,8 @@ def _prove_address(user: User) -> None:
 
 def _user_of(purpose: str, token: str) -> User:
     """The user of a link's token, locked: of two uses at the same time the second finds a changed state."""
-    named = mail.user_named_in(purpose, token)
-    user = User.objects.select_for_update().filter(pk=named, is_active=True).first() if named else None
-    if user is None or not mail.is_good(purpose, token, user):
-        raise Unacceptable("token", _NO_LINK)
-    return user
+    if link := mail.opened(purpose, token):
+        user = User.objects.select_for_update().filter(pk=link.user_id, is_active=True).first()
+        if user is not None and mail.fits(link, purpose, user):
+            return user
+    raise Unacceptable("token", _NO_LINK)

@@ -1,9 +1,10 @@
 """Writes of users and keys. Each raises the version of what decides who a caller is."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
+from axes.models import AccessAttempt
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -103,6 +104,34 @@ def grant_role(user: User, name: str) -> None:
     user.roles.add(role)
     record("user.changed", _subject(user), {"roles": list(before)}, {"roles": list(roles_of(user.pk))})
     touch(CREDENTIALS)
+
+
+@transaction.atomic
+def save_role(role: Role) -> None:
+    """Write a role; it is worth something once a user has it, or a tier its name."""
+    before = Role.objects.filter(pk=role.pk).first()
+    role.save()
+    was = None if before is None else state_of(before, "name", "description")
+    subject = Subject("role", str(role.pk))
+    record("role.created" if was is None else "role.changed", subject, was, state_of(role, "name", "description"))
+
+
+@transaction.atomic
+def delete_role(role: Role) -> None:
+    """Delete a role."""
+    record("role.deleted", Subject("role", str(role.pk)), state_of(role, "name", "description"), None)
+    role.delete()
+    touch(CREDENTIALS)
+
+
+@transaction.atomic
+def forget_attempts(attempts: Iterable[AccessAttempt]) -> None:
+    """Let names in again, from these addresses, that wrong passwords have locked."""
+    for username, address in sorted({(attempt.username, attempt.ip_address or "") for attempt in attempts}):
+        rows = AccessAttempt.objects.filter(username=username, ip_address=address or None)
+        was = {"username": username, "ip": address, "rows": rows.count()}
+        record("lockout.cleared", Subject("username", username[:64]), was, None)
+        rows.delete()
 
 
 @transaction.atomic
