@@ -1,7 +1,7 @@
 """Many at once: one name is given once, a refresh token works once, and a crowd guesses no more than one does."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import uuid4
