@@ -27,6 +27,10 @@ MENU = (
     ("Callers", (
         ("Users", "person", "accounts", "user",
          "Who signs in and owns keys"),
+        ("Roles", "badge", "accounts", "role",
+         "What users may do, and the tier of a role's name"),
+        ("Lock-outs", "lock_clock", "axes", "accessattempt",
+         "Wrong passwords; let somebody in again"),
         ("API keys", "key", "accounts", "apikey",
          "Make and revoke keys"),
         ("Organisations", "apartment", "orgs", "organisation",

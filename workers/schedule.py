@@ -8,6 +8,7 @@ from typing import TypedDict
 
 BEAT_SECONDS = 5
 CHECK_LOOPS_SECONDS = 15
+HOUR, DAY = 3600, 86_400
 
 
 class Entry(TypedDict):
@@ -28,4 +29,8 @@ SCHEDULE: dict[str, Entry] = {
     "beat_heartbeat": every(BEAT_SECONDS, "workers.tasks.watch.beat_heartbeat"),
     # The watchdog of the loops.
     "check_loops": every(CHECK_LOOPS_SECONDS, "workers.tasks.watch.check_loops"),
+    # Keys that sign tokens do not grow old.
+    "rotate_signing_keys": every(HOUR, "workers.tasks.accounts.rotate_signing_keys"),
+    # Sign-ins that are long over are forgotten.
+    "purge_sessions": every(DAY, "workers.tasks.accounts.purge_sessions"),
 }

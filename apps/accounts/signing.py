@@ -22,6 +22,9 @@ from apps.core.ids import uuid7
 from apps.core.sealing import keyring, seal, unseal
 
 KEY_BITS = 2048
+LEAD = timedelta(hours=24)
+"""How long a key is published before it signs: whoever fetches our keys once a day meets no unknown one."""
+
 KEPT_AFTER = timedelta(hours=1)
 """How long a key stays published after the last token that it signed has expired."""
 
@@ -70,6 +73,26 @@ def rotate(*, lead: timedelta) -> SigningKey:
     )
     touch(SIGNING_KEYS)
     return row
+
+
+def rotate_signing_key(*, lead: timedelta) -> tuple[str, datetime]:
+    """Make the next key; its id, and when it begins to sign."""
+    row = rotate(lead=lead)
+    return row.kid, row.activates_at
+
+
+def rotate_if_old() -> bool:
+    """Make the next key if the newest is older than ``LEAKY_SIGNING_KEY_DAYS``, and tell whether. Safe to run at the
+    same time in several places: the first makes the key young.
+    """
+    with transaction.atomic():
+        touch(SIGNING_KEYS)  # Its row lock lets one in at a time.
+        age = timedelta(days=settings.SIGNING_KEY_DAYS)
+        if SigningKey.objects.filter(activates_at__gt=timezone.now() - age).exists():
+            transaction.set_rollback(True)
+            return False
+        rotate(lead=LEAD)
+        return True
 
 
 def _first_key() -> SigningKey:

@@ -8,6 +8,8 @@
     │   ├── NotAMember              the organisation named is not the caller's to use
     │   ├── NotFound                there is no such thing, or it is not the caller's; the two look the same
     │   ├── Conflict                what is there already contradicts the request
+    │   ├── LockedOut               too many wrong passwords; says when to try again
+    │   ├── Unacceptable            something entered cannot be taken; names the field
     │   ├── InsufficientQuota       the account has less than the hold needs
     │   ├── InsufficientBudget      the key's own budget has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
@@ -66,6 +68,26 @@ class Conflict(Refused):
     """What is there already contradicts the request; nothing was changed. The sentence says what, the code which."""
 
     code = "conflict"
+
+
+@dataclass
+class LockedOut(Refused):
+    """Too many wrong passwords for this name from this address. The right one is not looked at either."""
+
+    wait_seconds: int
+    code = "locked_out"
+
+
+@dataclass
+class Unacceptable(Refused):
+    """What was entered in ``field`` cannot be taken; ``message`` tells the person who entered it why."""
+
+    field: str
+    message: str
+    code = "invalid_request"
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass

@@ -1,5 +1,5 @@
 """The console's pages of callers, a module by area."""
 
-from apps.accounts.admin import keys, users
+from apps.accounts.admin import keys, lockouts, users
 
-__all__ = ["keys", "users"]
+__all__ = ["keys", "lockouts", "users"]
