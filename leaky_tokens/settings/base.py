@@ -8,7 +8,7 @@ from pathlib import Path
 import environ
 
 from apps.core import environment
-from leaky_tokens import console
+from leaky_tokens import console, headers
 from leaky_tokens import logging as structured_logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -79,6 +79,7 @@ MIDDLEWARE = [
     "leaky_tokens.telemetry.RequestContextMiddleware",
     "leaky_tokens.telemetry.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "leaky_tokens.headers.BrowserHeadersMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -181,6 +182,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 LOGIN_URL = "/account/sign-in"
+LOGIN_REDIRECT_URL = "/account"
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "apps.core.http.errors.handle",
     "UNAUTHENTICATED_USER": None,
@@ -208,6 +210,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 # "no-referrer" would make browsers send "Origin: null" with every form: nobody could log in to the console.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": headers.STRICT}
+CSRF_FAILURE_VIEW = "apps.core.http.pages.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
