@@ -33,6 +33,12 @@ def connections_of(user: User) -> Sequence[Connection]:
     return [Connection(row.client_id, row.name, tuple(sorted(scopes[row.pk]))) for row in found]
 
 
+def redirect_uris_of(client_id: str) -> list[str]:
+    """Where the client may have its users sent back to; none if it is unknown."""
+    client = Application.objects.filter(client_id=client_id).first()
+    return client.redirect_uris.split() if client else []
+
+
 @transaction.atomic
 def disconnect(user: User, client_id: str) -> bool:
     """End everything that the client holds of ``user``'s; False when it holds nothing (then nobody hears of it)."""

@@ -28,6 +28,14 @@ class CredentialRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Visitor:
+    """From where somebody signs in: the client's address ("" if unknown) and what its program calls itself."""
+
+    ip: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessClaims:
     """What a verified access token says. ``checksum`` is the SHA-256 of its text, by which it may have been revoked.
 

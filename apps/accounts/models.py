@@ -5,7 +5,7 @@ import uuid
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from oauth2_provider.models import AbstractApplication
 
 from apps.accounts.validators import validate_names, validate_networks, validate_scopes
@@ -48,6 +48,9 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
     token_version = models.PositiveIntegerField(
         default=0, editable=False, help_text="Tokens carry it; raising it ends all tokens of the user."
     )
+
+    class Meta(AbstractUser.Meta):
+        constraints = [models.UniqueConstraint(Lower("email"), name="accounts_user_email_any_case")]
 
 
 class Session(models.Model):

@@ -8,8 +8,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from apps.accounts import keys
-from apps.accounts.models import ApiKey, User
-from apps.accounts.selectors import pepper
+from apps.accounts.models import ApiKey, Role, User
+from apps.accounts.selectors import pepper, roles_of
+from apps.accounts.sessions import end_all, raise_token_version
+from apps.audit.api import State, Subject, record, state_of
 from apps.config.api import CREDENTIALS, touch
 
 
@@ -68,8 +70,38 @@ def save_api_key(key: ApiKey) -> None:
 
 @transaction.atomic
 def save_user(user: User) -> None:
-    """Write a user. One that becomes inactive takes all keys of theirs along."""
+    """Write a user. One that becomes inactive takes all keys of theirs along; they and whose password changes are
+    signed out everywhere.
+    """
+    before = User.objects.select_for_update().filter(pk=user.pk).first()
+    if before is not None:
+        user.token_version = before.token_version  # Raised elsewhere since ``user`` was read, perhaps.
     user.save()
+    _record(user, before)
+    touch(CREDENTIALS)
+    if before is not None and _ends_sessions(before, user):
+        end_all(user.pk)
+        user.refresh_from_db(fields=["token_version"])
+
+
+@transaction.atomic
+def set_roles(user: User, roles: Collection[Role]) -> None:
+    """Make these the user's roles. Their tokens die, because they name the old ones."""
+    before = roles_of(user.pk)
+    user.roles.set(roles)
+    after = roles_of(user.pk)
+    if before != after:
+        record("user.changed", _subject(user), {"roles": list(before)}, {"roles": list(after)})
+        raise_token_version(user.pk)
+
+
+@transaction.atomic
+def grant_role(user: User, name: str) -> None:
+    """Give the user one more role; a shipped one that somebody has deleted comes back."""
+    role, _made = Role.objects.get_or_create(name=name)
+    before = roles_of(user.pk)
+    user.roles.add(role)
+    record("user.changed", _subject(user), {"roles": list(before)}, {"roles": list(roles_of(user.pk))})
     touch(CREDENTIALS)
 
 
@@ -80,7 +112,9 @@ def delete_user(user: User) -> None:
     Raises:
         ProtectedError: there are keys; make the user inactive instead.
     """
+    subject, was = _subject(user), _state(user)
     user.delete()
+    record("user.deleted", subject, was, None)
     touch(CREDENTIALS)
 
 
@@ -98,3 +132,24 @@ def open_user(username: str, email: str, password: str, *, operator: bool = Fals
     user.is_active, user.is_staff, user.is_superuser = True, operator, operator
     save_user(user)
     return user
+
+
+def _record(user: User, before: User | None) -> None:
+    if before is None:
+        record("user.created", _subject(user), None, _state(user))
+        return
+    record("user.changed", _subject(user), _state(before), _state(user))
+    if before.password != user.password:
+        record("password.changed", _subject(user), None, {})
+
+
+def _ends_sessions(before: User, after: User) -> bool:
+    return before.password != after.password or (before.is_active and not after.is_active)
+
+
+def _subject(user: User) -> Subject:
+    return Subject("user", str(user.pk))
+
+
+def _state(user: User) -> State:
+    return state_of(user, "username", "email", "kind", "is_active", "is_staff", "is_superuser", "email_verified_at")

@@ -46,3 +46,23 @@ def validate_networks(value: object) -> None:
 
 def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) and text for text in value)
+
+
+class MaximumLengthValidator:
+    """Refuses passwords that only cost time to hash. For Django's password policy."""
+
+    def __init__(self, max_length: int = 128) -> None:
+        self.max_length = max_length
+
+    def validate(self, password: str, user: object = None) -> None:  # noqa: ARG002 (Django's interface)
+        """Nothing, or the refusal.
+
+        Raises:
+            ValidationError: it is too long.
+        """
+        if len(password) > self.max_length:
+            raise ValidationError(f"This password is too long. It may have at most {self.max_length} characters.")
+
+    def get_help_text(self) -> str:
+        """The rule in a sentence."""
+        return f"Your password may have at most {self.max_length} characters."

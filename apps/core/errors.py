@@ -6,6 +6,8 @@
     │   ├── InvalidCredential       unknown, malformed, expired or revoked; one answer for all
     │   ├── AccountSuspended        the payer may not spend
     │   ├── NotAMember              the organisation named is not the caller's to use
+    │   ├── LockedOut               too many wrong passwords; says when to try again
+    │   ├── Unacceptable            something entered cannot be taken; names the field
     │   ├── InsufficientQuota       the account has less than the hold needs
     │   └── BucketFull              the leaky bucket has no room now; says when
     ├── HoldNotFound                a settlement names a hold that was never taken
@@ -51,6 +53,26 @@ class NotAMember(Refused):
     """The caller may not let this organisation pay, or does not belong to it."""
 
     code = "not_a_member"
+
+
+@dataclass
+class LockedOut(Refused):
+    """Too many wrong passwords for this name from this address. The right one is not looked at either."""
+
+    wait_seconds: int
+    code = "locked_out"
+
+
+@dataclass
+class Unacceptable(Refused):
+    """What was entered in ``field`` cannot be taken; ``message`` tells the person who entered it why."""
+
+    field: str
+    message: str
+    code = "invalid_request"
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass

@@ -3,6 +3,7 @@
 Values come from the environment through :mod:`apps.core.environment`, which types, bounds and documents them.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -85,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.accounts.browser.SessionGuard",
     "axes.middleware.AxesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -171,18 +173,87 @@ TOKEN_SECONDS = environment.integer(
 
 AUTH_USER_MODEL = "accounts.User"
 OAUTH2_PROVIDER_APPLICATION_MODEL = "accounts.Application"
+REFRESH_SECONDS = environment.integer(
+    "LEAKY_REFRESH_SECONDS",
+    2_592_000,
+    "How long a sign-in lasts that is not used: the life of a refresh token and of a browser session.",
+    minimum=3600,
+    maximum=31_536_000,
+)
+SIGNING_KEY_DAYS = environment.integer(
+    "LEAKY_SIGNING_KEY_DAYS", 90, "A key that signs tokens is replaced after so many days.", minimum=2, maximum=3650
+)
+SIMPLE_JWT = {
+    "ALGORITHM": "RS256",
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=TOKEN_SECONDS),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=REFRESH_SECONDS),
+    "USER_ID_CLAIM": "sub",
+    "TOKEN_TYPE_CLAIM": "typ",
+}
+PASSWORD_MIN_LENGTH = environment.integer(
+    "LEAKY_PASSWORD_MIN_LENGTH", 8, "Fewest characters of a password.", minimum=8, maximum=64
+)
+PASSWORD_REFUSE_COMMON = environment.flag(
+    "LEAKY_PASSWORD_REFUSE_COMMON",
+    "Refuse the 20,000 most common passwords. Off, because clients of the original system register with some of them; "
+    "turn it on where people choose passwords.",
+    default=False,
+)
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_MIN_LENGTH},
+    },
+    {"NAME": "apps.accounts.validators.MaximumLengthValidator"},
 ]
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+if PASSWORD_REFUSE_COMMON:
+    AUTH_PASSWORD_VALIDATORS += [
+        {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+        {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "apps.accounts.backends.PeopleBackend"]
+AXES_HANDLER = "apps.accounts.lockout.GrowingLock"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = environment.integer(
+    "LEAKY_SIGN_IN_FAILURES",
+    5,
+    "Wrong passwords for one name from one address, before it is locked for a minute; each one more doubles that, up "
+    "to an hour.",
+    minimum=1,
+    maximum=100,
+)
+# How long wrong passwords are remembered; how long they lock is the handler's to say.
+AXES_COOLOFF_TIME = timedelta(days=1)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "apps.accounts.lockout.address"
+AXES_LOCKOUT_CALLABLE = "apps.accounts.lockout.refusal"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken", "next"]
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 LOGIN_URL = "/account/sign-in"
 LOGIN_REDIRECT_URL = "/account"
+
+_MAIL = environ.Env.email_url_config(
+    environment.text(
+        "EMAIL_URL",
+        "consolemail://",
+        "Where mail goes: consolemail:// (to the log), smtp://…, smtp+tls://user:password@host:587, smtp+ssl://…",
+    )
+)
+EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _MAIL["EMAIL_HOST"], _MAIL["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL["EMAIL_HOST_USER"] or "", _MAIL["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_TLS", False), _MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = environment.text(
+    "LEAKY_MAIL_FROM", "Leaky Tokens <no-reply@localhost>", "The sender of our e-mails."
+)
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "apps.core.http.errors.handle",
     "UNAUTHENTICATED_USER": None,
@@ -212,6 +283,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": headers.STRICT}
 CSRF_FAILURE_VIEW = "apps.core.http.pages.csrf_failed"
+# The console's cookies have names of their own: on one host, signing in to one must not sign out of the other.
+_COOKIES = "leaky_console" if SERVICES == ["console"] else "leaky"
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_COOKIES}_session", f"{_COOKIES}_csrf"
+SESSION_COOKIE_AGE = REFRESH_SECONDS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -10,9 +10,9 @@ from django.shortcuts import render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.accounts import browser, first_party
+from apps.accounts.connections import redirect_uris_of
 from apps.accounts.pages.answers import answer, visitor_of
 from apps.accounts.pages.forms import SignIn, SignUp
-from apps.accounts.selectors import redirect_uris_of
 from apps.core.errors import Refused
 from apps.core.http.pages import message, page
 from apps.core.http.redirects import NEXT, forms_may_lead_to, see_other, wanted_target
@@ -61,7 +61,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @page("GET", "POST")
 def sign_out(request: HttpRequest) -> HttpResponse:
     """Ask, then end this session."""
-    if request.method == "GET" and request.user.is_authenticated:
+    if request.method != "POST" and request.user.is_authenticated:
         context = {
             "title": "Sign out?", "sentence": "You will be signed out in this browser.", "button": "Sign out",
             "back": settings.LOGIN_REDIRECT_URL, "back_label": "Stay signed in",

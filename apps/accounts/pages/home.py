@@ -12,15 +12,15 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.accounts import browser, connections, passwords
 from apps.accounts.models import Session
-from apps.accounts.pages.answers import answer, visitor_of
+from apps.accounts.pages.answers import answer, person, visitor_of
 from apps.accounts.pages.devices import device_of
 from apps.accounts.pages.forms import Change
-from apps.accounts.selectors import sessions_of
+from apps.accounts.selectors import open_sessions_of
 from apps.accounts.sessions import end_all as end_all_sessions
 from apps.accounts.sessions import end_session as end_one
 from apps.core.errors import Refused
 from apps.core.http.caller import SCOPES
-from apps.core.http.pages import page, person, signed_in
+from apps.core.http.pages import page, signed_in
 from apps.core.http.redirects import see_other
 
 
@@ -57,7 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def password(request: HttpRequest) -> HttpResponse:
     """Change the password; this session stays, all others end."""
     form = Change(request.POST or None)
-    if request.method == "GET" or not form.is_valid():
+    if request.method != "POST" or not form.is_valid():
         return _home(request, form, None)
     values = form.cleaned_data
     try:
@@ -111,7 +111,7 @@ def _home(request: HttpRequest, form: Change, error: Refused | None) -> HttpResp
 
 
 def _sessions(user_id: UUID, current: UUID | None) -> Iterator[ShownSession]:
-    for row in sessions_of(user_id):
+    for row in open_sessions_of(user_id):
         kind = "Browser" if row.kind == Session.Kind.BROWSER else "Program"
         place = f"{kind} at {row.ip}" if row.ip else kind
         yield ShownSession(row.pk, device_of(row.user_agent), place, row.created_at, row.pk == current)

@@ -63,7 +63,7 @@ def reset(request: HttpRequest) -> HttpResponse:
 @page("GET", "POST")
 def verify(request: HttpRequest) -> HttpResponse:
     """Confirm an address by pressing a button: programs that look at mail open links, but they press nothing."""
-    if request.method == "GET":
+    if request.method != "POST":
         context = {
             "title": "Confirm your address", "button": "Confirm",
             "sentence": "Press the button, and we know that our e-mails reach you.",

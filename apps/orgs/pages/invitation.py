@@ -13,7 +13,7 @@ from apps.orgs import invitations
 @signed_in
 def accept(request: HttpRequest) -> HttpResponse:
     """Ask, then join. A link that is opened joins nobody: programs that look at mail open links, too."""
-    if request.method == "GET":
+    if request.method != "POST":
         return render(request, "account/invitation.html")
     try:
         invitations.accept(request.GET.get("token", ""), request.user.pk)

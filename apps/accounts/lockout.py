@@ -1,0 +1,71 @@
+"""Guessing passwords: after a few wrong ones a name is locked for the address that they came from, longer each time.
+
+django-axes counts, per name and address. Its own lock lasts as long as it remembers; ours begins at a minute and
+doubles with every further wrong password, up to an hour, while the failures are remembered for a day.
+"""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_failure_limit
+from django.db.models import Max, Sum
+from django.http import HttpRequest, HttpResponse
+
+from apps.accounts.domain import Visitor
+
+FIRST_SECONDS, LONGEST_SECONDS = 60, 3600
+
+
+class GrowingLock(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
+    """Axes' book-keeping, with locks that grow."""
+
+    def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
+        """Whether no password is looked at now."""
+        return self.wait(request, credentials) > timedelta(0)
+
+    def wait(self, request: Any, credentials: dict[str, Any] | None) -> timedelta:
+        """How long the name stays locked for the address; zero if it is not."""
+        (attempts,) = self.get_user_attempts(request, credentials)
+        found = attempts.aggregate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
+        beyond = (found["failures"] or 0) - get_failure_limit(request, credentials)
+        if beyond < 0:
+            return timedelta(0)
+        until = found["last"] + timedelta(seconds=lock_seconds(beyond))
+        rest: timedelta = until - request.axes_attempt_time
+        return max(timedelta(0), rest)
+
+
+def lock_seconds(beyond: int) -> int:
+    """How long a lock lasts after so many wrong passwords beyond the limit."""
+    return min(LONGEST_SECONDS, FIRST_SECONDS << min(beyond, 10))
+
+
+def request_of(visitor: Visitor) -> HttpRequest:
+    """What axes needs to know of a sign-in and no more: it writes down the fields of a form that it is shown."""
+    request = HttpRequest()
+    request.method = "POST"
+    request.META = {"REMOTE_ADDR": visitor.ip, "HTTP_USER_AGENT": visitor.user_agent or "-", "PATH_INFO": "sign-in"}
+    return request
+
+
+def wait_seconds(request: HttpRequest, username: str) -> int:
+    """How long this name stays locked for the address of ``request``, in whole seconds; 0 if it is not."""
+    AxesProxyHandler.update_request(request)
+    rest: timedelta = AxesProxyHandler.get_implementation().wait(request, {"username": username})
+    return math.ceil(rest.total_seconds())
+
+
+def address(request: HttpRequest) -> str | None:
+    """The client's address, for axes; it keeps no text that is none."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
+def refusal(request: HttpRequest, _response: HttpResponse | None, credentials: dict[str, Any] | None) -> HttpResponse:
+    """What the console's sign-in answers once a name is locked."""
+    wait = wait_seconds(request, (credentials or {}).get("username", ""))
+    answer = HttpResponse(f"Too many wrong passwords. Try again in {wait} seconds.", "text/plain", 429)
+    answer["Retry-After"] = str(wait)
+    return answer
