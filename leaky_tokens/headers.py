@@ -1,9 +1,8 @@
 """Headers that tell browsers what a page of ours may do: its content security policy, and no devices."""
 
-from django.http import HttpRequest, HttpResponseBase
-
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
+from django.http import HttpRequest, HttpResponseBase
 
 PERMISSIONS = "geolocation=(), microphone=(), camera=()"
 
@@ -37,7 +36,10 @@ class BrowserHeadersMiddleware(CSPMiddleware):
     """Sets the headers; a view may widen ``form-action`` with :func:`apps.core.http.redirects.forms_may_lead_to`."""
 
     def get_policy_parts(
-        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False # noqa: FBT001, FBT002
+        self,
+        request: HttpRequest,
+        response: HttpResponseBase,
+        report_only: bool = False,  # noqa: FBT001, FBT002
     ) -> PolicyParts:
         """The policy of the request's path, unless its view has one of its own."""
         parts = super().get_policy_parts(request, response, report_only)

@@ -48,10 +48,14 @@ def _spoken(form: Form, error: Refused) -> tuple[str | None, str]:
     if isinstance(error, Unacceptable):
         field = FIELDS.get(error.field, error.field)
         field = field if field in form.fields else error.field
-        return (field if field in form.fields else None), error.message
+        return (field if field in form.fields else None), _sentence(error.message)
     if isinstance(error, InvalidCredential):
         return None, "The username or the password is not right."
     return None, str(error)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def duration(seconds: int) -> str:

@@ -6,12 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.accounts import browser, connections, passwords
-from apps.accounts.models import Session
+from apps.accounts.models import Session, User
 from apps.accounts.pages.answers import answer, person, visitor_of
 from apps.accounts.pages.devices import device_of
 from apps.accounts.pages.forms import Change
@@ -61,10 +62,10 @@ def password(request: HttpRequest) -> HttpResponse:
         return _home(request, form, None)
     values = form.cleaned_data
     try:
-        user = passwords.change(person(request), values["current_password"], values["new_password"])
+        user = _change(request, values["current_password"], values["new_password"])
     except Refused as refusal:
         return _home(request, form, refusal)
-    browser.begin(request, user, visitor_of(request))
+    update_session_auth_hash(request, user)
     messages.success(request, "Your password is changed. All your other sessions have ended.")
     return see_other(reverse("account:home"))
 
@@ -96,6 +97,11 @@ def disconnect(request: HttpRequest, client_id: str) -> HttpResponse:
         raise Http404
     messages.success(request, "The application can no longer act for you.")
     return see_other(reverse("account:home"))
+
+
+def _change(request: HttpRequest, current: str, new: str) -> User:
+    here = browser.current(request)
+    return passwords.change_password(person(request).pk, current, new, visitor_of(request), session_id=here)
 
 
 def _home(request: HttpRequest, form: Change, error: Refused | None) -> HttpResponse:

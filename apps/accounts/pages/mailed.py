@@ -3,14 +3,14 @@
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 
 from apps.accounts import passwords
-from apps.accounts.pages.answers import answer
+from apps.accounts.pages.answers import answer, person, visitor_of
 from apps.accounts.pages.forms import Forgot, Reset
-from apps.core.errors import Refused
+from apps.core.errors import Unacceptable
 from apps.core.http.pages import message, page, signed_in
 from apps.core.http.redirects import see_other
 
@@ -45,8 +45,10 @@ def reset(request: HttpRequest) -> HttpResponse:
     error = None
     if request.method == "POST" and form.is_valid():
         try:
-            passwords.reset(_token(request), form.cleaned_data["new_password"])
-        except Refused as refusal:
+            passwords.reset_password(_token(request), form.cleaned_data["new_password"], visitor_of(request))
+        except Unacceptable as refusal:
+            if refusal.field == "token":
+                return _stale(request)
             error = refusal
         else:
             return message(
@@ -70,8 +72,8 @@ def verify(request: HttpRequest) -> HttpResponse:
         }  # fmt: skip
         return render(request, "account/form.html", context)
     try:
-        passwords.verify_email(_token(request))
-    except Refused:
+        passwords.verify_email(_token(request), visitor_of(request))
+    except Unacceptable:
         return _stale(request)
     return message(request, "Your address is confirmed", "Thank you. There is nothing more to do.",
                    link=settings.LOGIN_REDIRECT_URL, link_label="To your account")  # fmt: skip
@@ -81,7 +83,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 @signed_in
 def resend(request: HttpRequest) -> HttpResponse:
     """Send the link of :func:`verify` again."""
-    passwords.resend(request.user)
+    passwords.request_verification(person(request).pk)
     messages.success(request, "The e-mail is on its way.")
     return see_other(reverse("account:home"))
 

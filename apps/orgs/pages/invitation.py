@@ -1,7 +1,7 @@
 """The page to which an invitation's e-mail leads."""
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.core.errors import NotFound, Refused
