@@ -58,6 +58,11 @@ def wait_seconds(request: HttpRequest, username: str) -> int:
     return math.ceil(rest.total_seconds())
 
 
+def forgive(request: HttpRequest, username: str) -> None:
+    """Forget the wrong passwords, after the right one."""
+    AxesProxyHandler.get_implementation().reset_user_attempts(request, {"username": username})
+
+
 def address(request: HttpRequest) -> str | None:
     """The client's address, for axes; it keeps no text that is none."""
     return request.META.get("REMOTE_ADDR") or None

@@ -52,6 +52,11 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
     class Meta(AbstractUser.Meta):
         constraints = [models.UniqueConstraint(Lower("email"), name="accounts_user_email_any_case")]
 
+    @property
+    def email_verified(self) -> bool:
+        """Whether somebody has followed a link that was sent to the address."""
+        return self.email_verified_at is not None
+
 
 class Session(models.Model):
     """One sign-in: by password at the API (a family of refresh tokens), or in a browser (a cookie)."""

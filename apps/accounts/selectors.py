@@ -78,6 +78,11 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
     return tuple(granted.values_list("role__name", flat=True).order_by("role__name"))
 
 
+def sessions_for(user_id: UUID) -> QuerySet[Session]:
+    """A user's open sessions."""
+    return Session.objects.filter(user=user_id, ended_at=None, expires_at__gt=Now())
+
+
 def _uuids(text: str) -> list[UUID]:
     """The id that ``text`` is, if it is one."""
     with suppress(ValueError):

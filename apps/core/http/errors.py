@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from apps.core.errors import InvalidCredential, Refused
+from apps.core.errors import InvalidCredential, LockedOut, Refused, Unacceptable
 
 log = structlog.get_logger(__name__)
 
@@ -115,8 +115,17 @@ def _answer(error: Exception) -> _Answer:
     if isinstance(error, exceptions.APIException):
         return _spoken(error)
     if isinstance(error, Refused):
-        return 403, error.code, str(error) or "refused", {}, {}
+        return _refused(error)
     return 500, "internal_error", "The request could not be handled.", {}, {}
+
+
+def _refused(error: Refused) -> _Answer:
+    if isinstance(error, Unacceptable):
+        return _invalid([{"field": error.field, "message": error.message}])
+    if isinstance(error, LockedOut):
+        message = f"Too many wrong passwords. Try again in {error.wait_seconds} seconds."
+        return 429, error.code, message, {}, {"Retry-After": str(error.wait_seconds)}
+    return 403, error.code, str(error) or "refused", {}, {}
 
 
 def _invalid(errors: list[dict[str, str]]) -> _Answer:
