@@ -35,7 +35,9 @@ class Services:
     def link_for(self, address: str, page: str) -> str:
         """The link to ``page`` in the newest mail to ``address``, once it has been sent."""
         deadline = time.monotonic() + START_SECONDS
-        mail = re.compile(rf"^To: {re.escape(address)}$.*?(http\S+/account/{page}\?token=\S+)", re.MULTILINE | re.DOTALL)
+        mail = re.compile(
+            rf"^To: {re.escape(address)}$.*?(http\S+/account/{page}\?token=\S+)", re.MULTILINE | re.DOTALL
+        )
         while time.monotonic() < deadline:
             if found := mail.findall(self.log.read_text()):
                 return str(found[-1])
@@ -118,7 +120,7 @@ class Tab:
         self.open(path)
         self.fill(Username=person.name, **{"E-mail_address": person.email, "Password": person.password})
         self.fill(**{"Password,_once_more": person.password})
-        self.press("Make my account")
+        self.press("Create my account")
 
     def sign_in(self, person: Person, password: str = "") -> None:
         """With name and password."""

@@ -88,6 +88,6 @@ class Reset(_Twice):
 class Change(_Twice):
     """A new password for whoever knows the present one."""
 
-    current_password = _password("Present password", "current-password")
+    current_password = _password("Current password", "current-password")
     new_password = _password("New password", "new-password", "A long one is better than a complicated one.")
     again = _password("New password, once more", "new-password")
