@@ -9,7 +9,7 @@ from pathlib import Path
 import environ
 
 from apps.core import environment
-from leaky_tokens import console, headers
+from leaky_tokens import console, policies
 from leaky_tokens import logging as structured_logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -281,7 +281,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 # "no-referrer" would make browsers send "Origin: null" with every form: nobody could log in to the console.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {"DIRECTIVES": headers.STRICT}
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": policies.STRICT}
 CSRF_FAILURE_VIEW = "apps.core.http.pages.csrf_failed"
 # The console's cookies have names of their own: on one host, signing in to one must not sign out of the other.
 _COOKIES = "leaky_console" if SERVICES == ["console"] else "leaky"

@@ -9,13 +9,6 @@ NAME_LENGTH, EMAIL_LENGTH, PASSWORD_LENGTH = 50, 100, 128
 MISMATCH = "The two passwords are not the same."
 
 
-class _Form(forms.Form):
-    """Errors are beside their fields; the label says what is meant, without a colon."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", use_required_attribute=True, **kwargs)
-
-
 def _password(label: str, autocomplete: str, help_text: str = "") -> forms.CharField:
     """Never trimmed, never sent back, long enough for any pass phrase."""
     return forms.CharField(
@@ -41,7 +34,7 @@ def _username(autofocus: bool = True) -> forms.CharField:  # noqa: FBT001, FBT00
     return forms.CharField(label="Username", max_length=NAME_LENGTH, widget=widget)
 
 
-class _Twice(_Form):
+class _Twice(forms.Form):
     """A new password is typed twice, because nobody sees what they type."""
 
     def clean(self) -> dict[str, Any]:
@@ -56,7 +49,7 @@ class _Twice(_Form):
         return values
 
 
-class SignIn(_Form):
+class SignIn(forms.Form):
     """Who, and the proof."""
 
     username = _username()
@@ -72,7 +65,7 @@ class SignUp(_Twice):
     again = _password("Password, once more", "new-password")
 
 
-class Forgot(_Form):
+class Forgot(forms.Form):
     """Where to send the link."""
 
     email = _email()
