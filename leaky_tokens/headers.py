@@ -19,8 +19,9 @@ class BrowserHeadersMiddleware(CSPMiddleware):
     ) -> PolicyParts:
         """The policy of the request's path, unless its view has one of its own."""
         parts = super().get_policy_parts(request, response, report_only)
-        found = (policy for start, policy in BY_PATH if request.path_info.startswith(start))
-        parts.config = parts.config or next(found, None)
+        if parts.config is None and not report_only:
+            found = (policy for start, policy in BY_PATH if request.path_info.startswith(start))
+            parts.config = next(found, None)
         return parts
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -342,6 +342,7 @@ def test_browsers_are_told_to_take_nothing_from_elsewhere(signed_in: Client) -> 
         "frame-ancestors": "'none'", "base-uri": "'none'",
     }  # fmt: skip
     assert "'unsafe-eval'" in console["Content-Security-Policy"]
+    assert not [name for answer in (page, console) for name in answer.headers if "report-only" in name.lower()]
     assert page["Permissions-Policy"] == "geolocation=(), microphone=(), camera=()"
     assert page["Referrer-Policy"] == "same-origin"
     assert "no-store" in page["Cache-Control"]
