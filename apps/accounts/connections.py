@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
+from oauth2_provider.models import AccessToken, IDToken, RefreshToken, get_grant_model
 
 from apps.accounts.models import Application, User
 from apps.audit.api import Subject, record
@@ -44,7 +44,7 @@ def disconnect(user: User, client_id: str) -> bool:
     """End everything that the client holds of ``user``'s; False when it holds nothing (then nobody hears of it)."""
     theirs = Q(user=user, application__client_id=client_id)
     ended = RefreshToken.objects.filter(theirs, revoked=None).update(revoked=Now())
-    ended += sum(kind.objects.filter(theirs).delete()[0] for kind in (Grant, AccessToken, IDToken))
+    ended += sum(kind.objects.filter(theirs).delete()[0] for kind in (get_grant_model(), AccessToken, IDToken))
     if not ended:
         return False
     record("consent.withdrawn", Subject("client", client_id), {"user_id": str(user.pk)}, None)

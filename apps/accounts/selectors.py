@@ -119,8 +119,3 @@ def find_user(name: str) -> User:
     if len(found) != 1:
         raise LookupError(f"{len(found) or 'no'} users are called {name!r}")
     return found[0]
-
-
-def open_sessions_of(user_id: UUID) -> QuerySet[Session]:
-    """The sessions with which a user is signed in now, newest first."""
-    return Session.objects.filter(user=user_id, ended_at=None, expires_at__gt=Now()).order_by("-created_at")

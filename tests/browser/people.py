@@ -17,6 +17,7 @@ from leaky_tokens.local.ports import free_port
 from leaky_tokens.local.probes import answers
 
 START_SECONDS = 30
+MOST_TABS = 60
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
@@ -127,6 +128,15 @@ class Tab:
         self.open("/sign-in")
         self.fill(Username=person.name, Password=password or person.password)
         self.press("Sign in")
+
+    def reach(self, button: str) -> None:
+        """Press Tab until the button has the focus, and see that it shows."""
+        for _ in range(MOST_TABS):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("document.activeElement.innerText.trim()") == button:
+                assert self.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+                return
+        raise AssertionError(f"{button} cannot be reached by Tab")
 
     def heading(self) -> str:
         """The page's first heading."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,12 +17,12 @@ from apps.accounts.models import Session, User
 from apps.accounts.pages.answers import answer, person, visitor_of
 from apps.accounts.pages.devices import device_of
 from apps.accounts.pages.forms import Change
-from apps.accounts.selectors import open_sessions_of
+from apps.accounts.selectors import sessions_for
 from apps.accounts.sessions import end_all as end_all_sessions
 from apps.accounts.sessions import end_session as end_one
 from apps.core.errors import Refused
 from apps.core.http.caller import SCOPES
-from apps.core.http.pages import page, signed_in
+from apps.core.http.pages import message, page, signed_in
 from apps.core.http.redirects import see_other
 
 
@@ -86,7 +87,8 @@ def end_all(request: HttpRequest) -> HttpResponse:
     """Sign out everywhere, here too."""
     end_all_sessions(person(request).pk)
     browser.finish(request)
-    return see_other(reverse("account:sign-out"))
+    return message(request, "You are signed out everywhere", "All tokens of your account have ended, too.",
+                   link=settings.LOGIN_URL, link_label="Sign in")  # fmt: skip
 
 
 @page("POST")
@@ -117,7 +119,7 @@ def _home(request: HttpRequest, form: Change, error: Refused | None) -> HttpResp
 
 
 def _sessions(user_id: UUID, current: UUID | None) -> Iterator[ShownSession]:
-    for row in open_sessions_of(user_id):
+    for row in sessions_for(user_id):
         kind = "Browser" if row.kind == Session.Kind.BROWSER else "Program"
         place = f"{kind} at {row.ip}" if row.ip else kind
         yield ShownSession(row.pk, device_of(row.user_agent), place, row.created_at, row.pk == current)
