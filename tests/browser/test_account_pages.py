@@ -20,7 +20,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> 
 
 @pytest.fixture
 def tab(browser: Browser, running: Services, request: pytest.FixtureRequest) -> Iterator[Tab]:
-    """A tab that knows nobody yet, of the size and in the colours that the test asks for. Its policy is never broken."""
+    """A tab that knows nobody yet, of the size and colours that the test asks for. No page breaks its policy."""
     size, scheme = getattr(request, "param", ("desktop", "light"))
     context = browser.new_context(viewport=SIZES[size], color_scheme=scheme)
     context.set_default_timeout(PATIENCE_MS)
@@ -38,7 +38,7 @@ EVERY_WAY = [(size, scheme) for size in SIZES for scheme in ("light", "dark")]
 def looked_at(tab: Tab) -> None:
     """The page that shows is as wide as its screen, has a title and a heading, and axe has nothing against it."""
     assert tab.too_wide() == 0, tab.path()
-    assert tab.page.title().endswith("– Leaky Tokens")
+    assert tab.page.title().endswith("\N{EN DASH} Leaky Tokens")
     assert tab.page.locator("h1").count() == 1
     assert tab.complaints() == [], tab.path()
 

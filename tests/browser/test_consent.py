@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
@@ -17,9 +16,9 @@ __all__ = ["running", "tab"]
 
 
 @pytest.fixture
-def application(running: Services, committed: None) -> Iterator[Application]:
+def application(running: Services, committed: None) -> Application:
     """An application that people sign in with. Its address is another origin, so that browsers apply our policy."""
-    yield Application.objects.create(
+    return Application.objects.create(
         name=f"Robot kitchen {uuid4().hex[:6]}",
         client_type=Application.CLIENT_PUBLIC,
         authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
