@@ -68,7 +68,7 @@ def test_an_application_is_refused(tab: Tab, application: Application) -> None:
     tab.sign_up(Person.new())
 
     tab.page.goto(tab.services.url + request_of(application))
-    tab.page.get_by_role("button", name="Do not allow").click()
+    tab.page.get_by_role("button", name="Deny").click()
 
     assert came_back(tab, application)["error"] == ["access_denied"]
 
