@@ -21,6 +21,7 @@ if "auth" in settings.SERVICES:
     urlpatterns += [
         path("", include("apps.accounts.rest.urls")),
         path("", include("apps.orgs.rest.urls")),
+        path("account", include("apps.accounts.pages.urls")),
     ]
 
 if "console" in settings.SERVICES:

@@ -9,7 +9,7 @@ from pathlib import Path
 import environ
 
 from apps.core import environment
-from leaky_tokens import console
+from leaky_tokens import console, policies
 from leaky_tokens import logging as structured_logging
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "leaky_tokens.telemetry.RequestContextMiddleware",
     "leaky_tokens.telemetry.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "leaky_tokens.headers.BrowserHeadersMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -247,6 +248,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 LOGIN_URL = "/account/sign-in"
+LOGIN_REDIRECT_URL = "/account"
 
 _MAIL = environ.Env.email_url_config(
     environment.text(
@@ -290,6 +292,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 # "no-referrer" would make browsers send "Origin: null" with every form: nobody could log in to the console.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": policies.STRICT}
+CSRF_FAILURE_VIEW = "apps.core.http.pages.csrf_failed"
 # The console's cookies have names of their own: on one host, signing in to one must not sign out of the other.
 _COOKIES = "leaky_console" if SERVICES == ["console"] else "leaky"
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = f"{_COOKIES}_session", f"{_COOKIES}_csrf"

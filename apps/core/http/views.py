@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 
 import structlog
 from django.conf import settings
+from django.http import HttpRequest
 from joserfc.jwk import OKPKey
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
@@ -19,6 +20,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core import acting, tenancy
+from apps.core.errors import InvalidCredential
 from apps.core.http import internal_token
 from apps.core.http.caller import ANONYMOUS, API_KEY, OAUTH2, Caller
 from apps.core.http.permissions import Declared, Permission
@@ -46,6 +48,17 @@ class GatewayIdentity(BaseAuthentication):
 @cache
 def _keys(public: tuple[str, ...]) -> list[OKPKey]:
     return internal_token.verification_keys(public)
+
+
+def client_ip(request: HttpRequest) -> str:
+    """The address of whoever sent a request that is not of Django REST framework: the gateway's word, else the peer."""
+    text, peer = request.headers.get(internal_token.HEADER), str(request.META.get("REMOTE_ADDR", ""))
+    if text is None:
+        return peer
+    try:
+        return internal_token.verify(text, _keys(tuple(settings.INTERNAL_KEYS)), settings.SERVICES).ip
+    except InvalidCredential:
+        return peer  # Whoever forged it is who speaks to us.
 
 
 def caller_of(request: Request) -> Caller:
