@@ -1,6 +1,8 @@
 """Reads of users and credentials."""
 
+import hashlib
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -76,6 +78,13 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
     """Names of a user's roles, sorted."""
     granted = User.roles.through.objects.filter(user=user_id)
     return tuple(granted.values_list("role__name", flat=True).order_by("role__name"))
+
+
+def signed_in_at(user: User, browser: str | None) -> datetime:
+    """When ``user`` signed in with this browser session (its cookie); else when they last did anywhere."""
+    digest = hashlib.sha256((browser or "").encode()).hexdigest()
+    here = Session.objects.filter(user=user, kind=Session.Kind.BROWSER, browser_key=digest)
+    return here.values_list("created_at", flat=True).first() or user.last_login or user.date_joined
 
 
 def _uuids(text: str) -> list[UUID]:
