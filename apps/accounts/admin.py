@@ -17,7 +17,10 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from apps.accounts import services
 from apps.accounts.models import ApiKey, User
+from apps.accounts.oauth.console import ClientAdmin
 from apps.core.console import ask_first, identifier, to_payer
+
+__all__ = ["ApiKeyAdmin", "ClientAdmin", "GroupAdmin", "UserAdmin"]
 
 admin.site.unregister(Group)
 

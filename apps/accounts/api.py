@@ -2,6 +2,7 @@
 
 from apps.accounts.domain import AccessClaims, CredentialRecord
 from apps.accounts.keys import parse as parse_key
+from apps.accounts.oauth.clients import open_client
 from apps.accounts.selectors import find_access, find_key, find_user
 from apps.accounts.services import create_api_key, open_user, revoke_api_key, revoke_keys_named
 from apps.accounts.signing import published_keys, trust
@@ -16,6 +17,7 @@ __all__ = [
     "find_access",
     "find_key",
     "find_user",
+    "open_client",
     "open_user",
     "parse_key",
     "published_keys",

@@ -110,7 +110,8 @@ class AuthorizeView(OAuthLibMixin, TemplateResponseMixin, View):
         if isinstance(refusal, FatalClientError) or not error.redirect_uri:
             return self.render_to_response({"error": error}, status=400)
         client = Application.objects.get(client_id=error.client_id)
-        return SeeOther(with_issuer(error.in_uri(error.redirect_uri)), client.get_allowed_schemes())
+        uri = add_params_to_uri(error.redirect_uri, error.twotuples)
+        return SeeOther(with_issuer(uri), client.get_allowed_schemes())
 
 
 def must_sign_in(request: HttpRequest, wish: wishes.Wish) -> bool:

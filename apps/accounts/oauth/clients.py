@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Collection
 from uuid import UUID
 
+from django.contrib.auth.hashers import check_password
 from django.db import transaction
 
 from apps.accounts.models import Application, User
@@ -55,23 +56,40 @@ def delete_client(client: Application) -> None:
 
 
 @transaction.atomic
-def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id: UUID | None = None) -> Application:
-    """The client of this id that acts for a service account of its name, made if missing; the secret is set anew."""
-    client = Application.objects.select_for_update().filter(client_id=client_id).first() or Application(
+def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id: UUID | None = None) -> UUID:
+    """The client of this id that acts for a service account of its name, made if missing; returns that account's id.
+
+    A client that is there keeps what operators gave it, and its secret as long as it is this one.
+
+    Raises:
+        LookupError: operators took its account away.
+    """
+    client = Application.objects.select_for_update().filter(client_id=client_id).first()
+    if client is None:
+        client = _robot(client_id, sorted(scopes), org_id)
+        record("client.created", _subject(client), None, _state(client))
+    if not check_password(secret, client.client_secret):
+        client.client_secret = secret
+        client.save()
+        touch(CREDENTIALS)
+    account: UUID | None = client.user_id
+    if account is None:
+        raise LookupError(f"client {client_id} has no account")
+    return account
+
+
+def _robot(client_id: str, scopes: list[str], org_id: UUID | None) -> Application:
+    client = Application(
         client_id=client_id,
         name=client_id,
         client_type=Application.CLIENT_CONFIDENTIAL,
         authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
         user=_service_account(client_id),
         org_id=org_id,
-        allowed_scopes=sorted(scopes),
+        allowed_scopes=scopes,
     )
-    made = client.pk is None
-    client.client_secret = secret
     client.full_clean()
     client.save()
-    if made:
-        record("client.created", _subject(client), None, _state(client))
     return client
 
 

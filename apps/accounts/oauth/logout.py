@@ -1,6 +1,6 @@
 """Sign-out that a client asks for (OpenID Connect RP-Initiated Logout)."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -28,11 +28,13 @@ class LogoutView(RPInitiatedLogoutView):
             InvalidOIDCClientError: there is none of this id.
         """
         if not client_id:
-            return cast("Application | None", id_token.application) if id_token else None
-        client = Application.objects.filter(client_id=client_id).first()
-        if client is None:
+            return _registered(id_token)
+        found: Application | None = (
+            None if "\0" in client_id else Application.objects.filter(client_id=client_id).first()
+        )
+        if found is None:
             raise InvalidOIDCClientError
-        return client
+        return found
 
     def do_logout(
         self,
@@ -50,3 +52,8 @@ class LogoutView(RPInitiatedLogoutView):
             return HttpResponse(status=303, headers={"Location": settings.LOGIN_URL})
         parameters: list[tuple[str, Any]] = [("state", state)] if state else []
         return SeeOther(add_params_to_uri(post_logout_redirect_uri, parameters), application.get_allowed_schemes())
+
+
+def _registered(id_token: IDToken | None) -> Application | None:
+    """The client that the token was made for."""
+    return None if id_token is None else Application.objects.filter(pk=id_token.application_id).first()

@@ -13,7 +13,8 @@ import requests
 from authlib.integrations.requests_client import OAuth2Session
 from django.test import Client
 from django.test.testcases import LiveServerThread, _StaticFilesHandler
-from pytest_django import Settings
+from django.test.utils import override_settings
+from pytest_django import DjangoDbBlocker
 
 from apps.accounts.models import Application, User
 from apps.accounts.oauth.clients import create_client
@@ -24,16 +25,16 @@ AFTER_LOGOUT = "https://app.example/bye"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-@pytest.fixture
-def server(committed: None, settings: Settings) -> Iterator[str]:
-    settings.ROOT_URLCONF = "tests.integration.oauth.urls"
-    thread = LiveServerThread("localhost", _StaticFilesHandler)
-    thread.daemon = True
-    thread.start()
-    thread.is_ready.wait()
-    assert thread.error is None
-    yield f"http://localhost:{thread.port}"
-    thread.terminate()
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    with django_db_blocker.unblock(), override_settings(ROOT_URLCONF="tests.integration.oauth.urls"):
+        thread = LiveServerThread("localhost", _StaticFilesHandler)
+        thread.daemon = True
+        thread.start()
+        thread.is_ready.wait()
+        assert thread.error is None
+        yield f"http://localhost:{thread.port}"
+        thread.terminate()
 
 
 @pytest.fixture
@@ -92,10 +93,8 @@ class Party:
 
     def exchange(self, code: str, **changes: str | None) -> requests.Response:
         """The token endpoint's answer to a code."""
-        return self.post(
-            "token", grant_type="authorization_code", code=code, redirect_uri=CALLBACK, code_verifier=self.verifier,
-            **changes,
-        )  # fmt: skip
+        form = {"code": code, "redirect_uri": CALLBACK, "code_verifier": self.verifier} | changes
+        return self.post("token", grant_type="authorization_code", **form)
 
     def tokens(self, browser: requests.Session, scope: str = "openid inference offline_access") -> dict[str, Any]:
         """The whole way to tokens."""
@@ -132,7 +131,7 @@ Register = Callable[..., Party]
 
 
 @pytest.fixture
-def register(server: str) -> Register:
+def register(server: str, committed: None) -> Register:
     """Register a client that people sign in with; keywords change its fields."""
 
     def _register(**changes: Any) -> Party:
