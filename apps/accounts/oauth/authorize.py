@@ -32,7 +32,7 @@ from apps.accounts.oauth import wishes
 from apps.accounts.oauth.forms import ConsentForm
 from apps.accounts.oauth.scopes import EVERY_SCOPE
 from apps.accounts.oauth.validator import ID_TOKEN_TYPE
-from apps.accounts.selectors import signed_in_at
+from apps.accounts.selectors import database_now, signed_in_at
 from apps.core.errors import InvalidCredential
 
 
@@ -73,9 +73,12 @@ class AuthorizeView(OAuthLibMixin, TemplateResponseMixin, View):
             return self._refuse(OAuthToolkitError(error=refusal))
 
     def _asked(self, request: HttpRequest) -> tuple[list[str], dict[str, Any]]:
-        if any("\0" in text for values in request.GET.lists() for text in values[1]):
-            raise FatalClientError(error=InvalidRequestFatalError(description="A parameter has a NUL character."))
-        return cast("tuple[list[str], dict[str, Any]]", self.validate_authorization_request(request))
+        if any("\0" in text for _name, values in request.GET.lists() for text in values):
+            raise _unreadable()
+        try:
+            return cast("tuple[list[str], dict[str, Any]]", self.validate_authorization_request(request))
+        except ValueError as error:  # oauthlib's for an address that is not well encoded
+            raise _unreadable() from error
 
     def _go_on(
         self,
@@ -88,7 +91,7 @@ class AuthorizeView(OAuthLibMixin, TemplateResponseMixin, View):
         if must_sign_in(request, wish):
             if wish.silent:
                 raise LoginRequired(request=asked["request"])
-            return _see(way_to_sign_in(request, timezone.now()))
+            return _see(way_to_sign_in(request, database_now()))
         insist_on_hinted_person(request, asked["request"])
         client: Application = asked["request"].client
         if decision is None and (wish.asks_consent or not allowed_before(cast("User", request.user), client, scopes)):
@@ -118,7 +121,7 @@ def must_sign_in(request: HttpRequest, wish: wishes.Wish) -> bool:
     """Whether nobody is signed in here, or not lately enough for the client."""
     if not request.user.is_authenticated:
         return True
-    return wish.sign_in_again(signed_in_at(request.user, request.session.session_key), timezone.now())
+    return wish.sign_in_again(signed_in_at(request.user, request.session.session_key), database_now())
 
 
 def way_to_sign_in(request: HttpRequest, now: datetime) -> str:
@@ -186,3 +189,7 @@ def with_issuer(uri: str) -> str:
 
 def _see(path: str) -> HttpResponse:
     return HttpResponse(status=303, headers={"Location": path})
+
+
+def _unreadable() -> FatalClientError:
+    return FatalClientError(error=InvalidRequestFatalError(description="The address cannot be read."))

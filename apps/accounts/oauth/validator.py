@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
@@ -129,6 +130,8 @@ class Validator(OAuth2Validator):
     def _save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
         if request.grant_type == AUTHORIZATION_CODE and scopes.OFFLINE not in request.scopes:
             token.pop("refresh_token", None)
+        # A refresh ends the access token before it. Gateways may go on with that one until they forget it anyway: it is
+        # in the same hands, and if every refresh of every client made them forget everybody, they would know nobody.
         request.access_checksum = _checksum(token["access_token"])
         super()._save_bearer_token(token, request, *args, **kwargs)
 
@@ -144,7 +147,7 @@ class Validator(OAuth2Validator):
             return False
         if not row.user.is_active or version_of(refresh_token) != str(row.user.token_version):
             return False
-        if row.revoked is not None:
+        if row.revoked is not None and _lives(row.token_family):
             touch(CREDENTIALS)
         return bool(super().validate_refresh_token(refresh_token, client, request, *args, **kwargs))
 
@@ -217,6 +220,10 @@ def _end_what_it_gave(grant: Grant) -> None:
 def _locked_refresh_token(text: str) -> RefreshToken | None:
     rows = RefreshToken.objects.select_for_update(of=("self",)).select_related("user")
     return rows.filter(token_checksum=_checksum(text)).order_by(F("revoked").desc(nulls_first=True)).first()
+
+
+def _lives(family: UUID | None) -> bool:
+    return family is not None and RefreshToken.objects.filter(token_family=family, revoked=None).exists()
 
 
 def end_tokens(client: Application, user: User | None) -> None:

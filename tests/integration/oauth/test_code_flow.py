@@ -154,3 +154,18 @@ def test_authorization_request_in_a_form(party: Party, browser: requests.Session
 def test_consent_without_csrf_token_is_refused(party: Party, browser: requests.Session) -> None:
     answer = browser.post(party.address(), data={"allow": "true"}, allow_redirects=False, timeout=10)
     assert answer.status_code == 403
+
+
+def test_logs_at_debug_name_no_secret(
+    party: Party, browser: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    code = party.code(browser, scope="openid inference offline_access")
+    told = party.exchange(code).json()
+    party.post("token", grant_type="refresh_token", refresh_token=told["refresh_token"])
+    party.post("token", grant_type="refresh_token", refresh_token=told["refresh_token"])
+    party.exchange(code)
+    written = " ".join(record.getMessage() for record in caplog.records if not record.name.startswith("urllib3"))
+    assert written
+    for secret in (code, party.secret, party.verifier, told["access_token"], told["refresh_token"], told["id_token"]):
+        assert secret not in written
