@@ -12,6 +12,7 @@ COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --g
 
 # Production settings insist on secrets; for checks that serve nobody they get ones that open nothing.
 DUMMY_SECRETS := DJANGO_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789 LEAKY_KEY_PEPPER=none \
+	LEAKY_INTERNAL_KEYS=enhdUkk8hjIHGAigyhFWAn5Pkglt7wc3yuo0gTusNeA= \
 	LEAKY_CREDENTIAL_KEYS=none:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 
 help: ## This list

@@ -36,6 +36,9 @@ def config(level: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "propagate": True},
             "celery.app.trace": {"level": "WARNING", "propagate": True, "handlers": []},
             "celery.worker.strategy": {"level": "WARNING", "propagate": True, "handlers": []},
+            # At DEBUG these two write codes and tokens.
+            "oauthlib": {"level": "INFO", "propagate": True, "handlers": []},
+            "oauth2_provider": {"level": "INFO", "propagate": True, "handlers": []},
             "uvicorn.access": {"level": "WARNING", "propagate": True, "handlers": []},
         },
     }

@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 if "auth" in settings.SERVICES:
     urlpatterns += [
         path("", include("apps.accounts.rest.urls")),
+        path("", include("apps.accounts.oauth.urls")),  # at the top: the library looks its namespace up there
         path("", include("apps.orgs.rest.urls")),
         path("account", include("apps.accounts.pages.urls")),
     ]

@@ -9,6 +9,7 @@ from apps.accounts.issuing import SignedIn
 from apps.accounts.keys import parse as parse_key
 from apps.accounts.mail import send as send_mail
 from apps.accounts.models import ApiKey, User
+from apps.accounts.oauth.clients import open_client
 from apps.accounts.passwords import (
     change_password,
     renew_tokens,
@@ -56,12 +57,10 @@ __all__ = [
     "SignedIn",
     "TooManyKeys",
     "Trust",
-    "Trust",
     "User",
     "Visitor",
     "begin_browser_session",
     "change_password",
-    "create_api_key",
     "create_api_key",
     "create_service_account",
     "current_browser_session",
@@ -80,6 +79,7 @@ __all__ = [
     "may_issue_keys",
     "narrow_api_key",
     "open_api_session",
+    "open_client",
     "open_session",
     "open_user",
     "parse_key",

@@ -3,12 +3,19 @@
 import uuid
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
-from oauth2_provider.models import AbstractApplication
+from oauth2_provider.models import AbstractApplication, AbstractGrant
 
-from apps.accounts.validators import validate_label, validate_names, validate_networks, validate_scopes
+from apps.accounts.validators import (
+    validate_label,
+    validate_names,
+    validate_networks,
+    validate_redirects,
+    validate_scopes,
+)
 from apps.core.http.caller import KEY_SCOPES
 from apps.core.ids import uuid7
 
@@ -125,6 +132,51 @@ class Application(AbstractApplication):
     class Meta(AbstractApplication.Meta):
         verbose_name = "OAuth2 client"
         ordering = ["name"]
+
+    def redirect_uri_allowed(self, uri: str) -> bool:
+        """Whether codes may be sent there: character by character as registered (RFC 9700, section 4.1.3)."""
+        return uri in self.redirect_uris.split()
+
+    def post_logout_redirect_uri_allowed(self, uri: str) -> bool:
+        """Whether a browser may be sent there after sign-out: character by character as registered."""
+        return uri in self.post_logout_redirect_uris.split()
+
+    def clean(self) -> None:
+        """What the fields must be to one another.
+
+        Raises:
+            ValidationError: by field.
+        """
+        problems: dict[str, str] = {}
+        for field in ("redirect_uris", "post_logout_redirect_uris"):
+            try:
+                validate_redirects(getattr(self, field).split(), self.get_allowed_schemes())
+            except ValidationError as error:
+                problems[field] = error.messages[0]
+        if self.authorization_grant_type == self.GRANT_AUTHORIZATION_CODE and not self.redirect_uris.split():
+            problems["redirect_uris"] = "A client that people sign in with needs an address to send them back to."
+        if self.authorization_grant_type == self.GRANT_CLIENT_CREDENTIALS and self.user_id is None:
+            problems["user"] = "A client that acts for itself needs the account that it acts as."
+        if self.authorization_grant_type == self.GRANT_CLIENT_CREDENTIALS and self.client_type == self.CLIENT_PUBLIC:
+            problems["client_type"] = "A client that acts for itself must be able to keep a secret."
+        if problems:
+            raise ValidationError(problems)
+
+
+class Grant(AbstractGrant):
+    """An authorization code. One that was exchanged stays, so that its second use ends what the first one gave.
+
+    ``family`` and ``access_checksum`` name that: the refresh tokens and the first access token.
+    """
+
+    signed_in_at = models.DateTimeField(help_text="When the person signed in: the ID token's auth_time.")
+    token_version = models.PositiveIntegerField(help_text="The user's, when the code was made.")
+    spent_at = models.DateTimeField(null=True)
+    family = models.UUIDField(null=True)
+    access_checksum = models.CharField(max_length=64, blank=True)
+
+    class Meta(AbstractGrant.Meta):
+        verbose_name = "authorization code"
 
 
 class ApiKey(models.Model):

@@ -1,10 +1,13 @@
 """Reads of users and credentials."""
 
+import hashlib
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from oauth2_provider.models import AccessToken
@@ -147,6 +150,22 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
 def sessions_for(user_id: UUID) -> QuerySet[Session]:
     """A user's open sessions."""
     return Session.objects.filter(user=user_id, ended_at=None, expires_at__gt=Now())
+
+
+def signed_in_at(user: User, browser: str | None) -> datetime:
+    """When ``user`` signed in with this browser session (its cookie); else when they last did anywhere."""
+    digest = hashlib.sha256((browser or "").encode()).hexdigest()
+    here = Session.objects.filter(user=user, kind=Session.Kind.BROWSER, browser_key=digest)
+    return here.values_list("created_at", flat=True).first() or user.last_login or user.date_joined
+
+
+def database_now() -> datetime:
+    """The database's clock, which stamps sign-ins: processes on several machines compare with it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        (now,) = cursor.fetchone()
+    moment: datetime = now
+    return moment
 
 
 def _uuids(text: str) -> list[UUID]:

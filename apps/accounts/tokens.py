@@ -81,16 +81,37 @@ def verified_claims(text: str, keys: Mapping[str, PublishedKey], now: datetime, 
     Raises:
         InvalidCredential: not signed by a published key, of another type, expired, not yet valid, or malformed.
     """
+    claims = signed_claims(text, keys, now, type_=type_)
+    try:
+        _insist_on_time(claims, now)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidCredential from error
+    return claims
+
+
+def signed_claims(text: str, keys: Mapping[str, PublishedKey], now: datetime, *, type_: str) -> dict[str, Any]:
+    """The claims of a JWT of ours of this ``typ``, in force or not, by a key that is published at ``now``.
+
+    Raises:
+        InvalidCredential: not signed by a published key, of another type, or malformed.
+    """
     if len(text) > LONGEST:
         raise InvalidCredential
     try:
         header = jws.extract_compact(text.encode()).headers()
         key = _key(header, keys, now, type_)
-        claims = jwt.decode(text, key, algorithms=[ALGORITHM]).claims
-        _insist_on_time(claims, now)
+        return jwt.decode(text, key, algorithms=[ALGORITHM]).claims
     except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InvalidCredential from error
-    return claims
+
+
+def key_id(text: str) -> str:
+    """The id of the key that a JWT says to be signed by; "" if it says none in a way that we read."""
+    try:
+        kid = jws.extract_compact(text.encode()).headers().get("kid")
+    except (JoseError, ValueError, TypeError):
+        return ""
+    return kid if isinstance(kid, str) and _KEY_ID.fullmatch(kid) else ""
 
 
 def scopes_of(text: str) -> frozenset[str]:

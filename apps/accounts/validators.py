@@ -1,7 +1,10 @@
 """Checks of lists that keys and clients carry: anything else would silently allow nothing, or something else."""
 
+import re
 import unicodedata
+from collections.abc import Collection
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
@@ -19,6 +22,13 @@ def validate_label(value: str) -> None:
     """
     if any(character in _TURNS_TEXT or unicodedata.category(character) == "Cc" for character in value):
         raise ValidationError("Control characters and marks of text direction are not allowed.")
+
+
+LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
+"""Hosts whose plain http no other machine can listen to (RFC 8252, section 7.3)."""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?")
+_PATH = re.compile(r"[A-Za-z0-9\-._~!$&'()+,;=:@%/]*")
 
 
 def validate_names(value: object) -> None:
@@ -56,6 +66,32 @@ def validate_networks(value: object) -> None:
             ip_network(text)
         except ValueError as error:
             raise ValidationError(f"{text!r} is no address or network: {error}.") from error
+
+
+def validate_redirects(uris: Collection[str], schemes: Collection[str]) -> None:
+    """Addresses that an OAuth2 client may be answered at: whole, plain, and nobody else's by any reading.
+
+    Raises:
+        ValidationError: naming the first that is not.
+    """
+    for uri in uris:
+        if problem := _redirect_problem(uri, schemes):
+            raise ValidationError(f"{uri!r}: {problem}.")
+
+
+def _redirect_problem(uri: str, schemes: Collection[str]) -> str:
+    scheme, found, rest = uri.partition("://")
+    if not found or scheme not in schemes:
+        return f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    parts = urlsplit(uri)
+    host = _HOST.fullmatch(rest[: len(parts.netloc)])
+    if host is None:
+        return "the host must be a plain name or address in lower case, without user name or wildcard"
+    if scheme == "http" and host[1] not in LOOPBACK:
+        return "http is only for this machine (127.0.0.1, [::1], localhost)"
+    if "#" in uri or not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
+        return "the path must be plain, without dot segments or fragment"
+    return ""
 
 
 def _are_texts(value: object) -> bool:

@@ -210,6 +210,42 @@ PASSWORD_REFUSE_COMMON = environment.flag(
     "turn it on where people choose passwords.",
     default=False,
 )
+OAUTH2_PROVIDER_GRANT_MODEL = "accounts.Grant"
+REFRESH_DAYS = environment.integer(
+    "LEAKY_OAUTH_REFRESH_DAYS", 30, "Days until an unused OAuth2 refresh token ends.", minimum=1, maximum=365
+)
+DEMO_CLIENT_SECRET = environment.text(
+    "LEAKY_DEMO_CLIENT_SECRET", "leaky-secret", "Secret of the demo data's OAuth2 client leaky-client.", secret=True
+)
+OAUTH2_PROVIDER = {
+    "OAUTH2_SERVER_CLASS": "apps.accounts.oauth.server.Server",
+    "OAUTH2_VALIDATOR_CLASS": "apps.accounts.oauth.validator.Validator",
+    "SCOPES_BACKEND_CLASS": "apps.accounts.oauth.scopes.ClientScopes",
+    "ACCESS_TOKEN_GENERATOR": "apps.accounts.oauth.generators.access_token",
+    "REFRESH_TOKEN_GENERATOR": "apps.accounts.oauth.generators.refresh_token",
+    "OIDC_ENABLED": True,
+    "OIDC_ISS_ENDPOINT": PUBLIC_URL,
+    "ACCESS_TOKEN_EXPIRE_SECONDS": TOKEN_SECONDS,
+    "ID_TOKEN_EXPIRE_SECONDS": TOKEN_SECONDS,
+    "REFRESH_TOKEN_EXPIRE_SECONDS": REFRESH_DAYS * 86_400,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,
+    # Client secrets are random, not chosen: a slow hash would only slow each client's every token.
+    "CLIENT_SECRET_HASHER": "client_secret",
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+    "ALLOW_URI_WILDCARDS": False,
+    "PKCE_REQUIRED": True,
+    "OIDC_RP_INITIATED_LOGOUT_ENABLED": True,
+    "OIDC_RP_INITIATED_LOGOUT_ALWAYS_PROMPT": False,
+    "OIDC_RP_INITIATED_LOGOUT_STRICT_REDIRECT_URIS": True,
+    **{
+        f"COMPLIANT_BCP_RFC9700_{gate}": True
+        for gate in (
+            "IMPLICIT_GRANT", "PASSWORD_GRANT", "PKCE_METHOD", "ACCESS_TOKEN_TRANSPORT", "AUTHZ_RESPONSE_ISS",
+            "TOKEN_STORAGE", "REFRESH_TOKEN", "REDIRECT_URI_SCHEME", "REDIRECT_URI_MATCHING", "PKCE_REQUIRED",
+        )
+    },
+}  # fmt: skip
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -246,6 +282,7 @@ AXES_VERBOSE = False
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "apps.accounts.oauth.hashers.ClientSecretHasher",
 ]
 LOGIN_URL = "/account/sign-in"
 LOGIN_REDIRECT_URL = "/account"

@@ -10,4 +10,7 @@ os.environ.setdefault("LEAKY_CREDENTIAL_KEYS", "t1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwM
 
 from leaky_tokens.settings.dev import *
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.MD5PasswordHasher",
+    "apps.accounts.oauth.hashers.ClientSecretHasher",
+]

@@ -13,10 +13,12 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import structlog
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from apps.accounts.api import create_api_key, find_user, open_user, revoke_keys_named
+from apps.accounts.api import create_api_key, find_user, open_client, open_user, revoke_keys_named
 from apps.core.errors import InvalidCredential
+from apps.core.http.caller import INFERENCE, TOKENS_PURCHASE, TOKENS_READ
 from apps.orgs.api import assign_tier, join, open_organisation, principal_of
 from apps.providers.api import Offer, open_model, open_provider, open_upstream
 from apps.quotas.api import grant
@@ -29,6 +31,8 @@ SEED = UUID("c0a4e0f1-64f2-4d5c-9f0e-6d1a3b7e2a55")
 
 DEMO_TOKENS = 10_000_000
 KEY_NAME = "demo"
+CLIENT = "leaky-client"
+CLIENT_SCOPES = (INFERENCE, TOKENS_READ, TOKENS_PURCHASE)
 PROVIDER = "openai"
 UPSTREAM_CREDENTIAL = "sk-stub-demo"  # what the stub accepts; it opens nothing anywhere else
 
@@ -56,7 +60,7 @@ OFFERS = (
 
 
 class Command(BaseCommand):
-    help = "Make the demo organisation, user, operator, models, key and grant, and write their secrets to a file."
+    help = "Make the demo organisation, users, models, key, OAuth2 client and grant, and write their secrets to a file."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--credentials", type=Path, required=True, help="JSON file (mode 0600) to read and write")
@@ -99,13 +103,14 @@ def seed_catalogue(stub_url: str) -> None:
         open_model(PROVIDER, offer)
 
 
-def seed_callers(facts: dict[str, Any]) -> dict[str, str]:
-    """The organisation that pays, its member with a key, the operator, and tokens to spend."""
+def seed_callers(facts: dict[str, Any]) -> dict[str, Any]:
+    """The organisation that pays, its members (one with a key, one an OAuth2 client), the operator, and tokens."""
     org = open_organisation("demo", "Demo organisation")
     user = open_user(facts["user"]["username"], "demo@example.test", facts["user"]["password"])
     operator = facts["operator"]
     open_user(operator["username"], "operator@example.test", operator["password"], operator=True)
     join(org, user.pk)
+    join(org, open_client(CLIENT, settings.DEMO_CLIENT_SECRET, scopes=CLIENT_SCOPES, org_id=org.pk))
     assign_tier("org", org.pk, "USER")
     account = account_id("org", org.pk, PROVIDER)
     grant(
@@ -117,7 +122,8 @@ def seed_callers(facts: dict[str, Any]) -> dict[str, str]:
         reason="demo",
         actor="seed_demo",
     )
-    return {"api_key": _working_key(facts, org.pk), "account_id": str(account)}
+    client = {"client_id": CLIENT, "client_secret": settings.DEMO_CLIENT_SECRET}
+    return {"api_key": _working_key(facts, org.pk), "account_id": str(account), "client": client}
 
 
 def _working_key(facts: dict[str, Any], org_id: UUID) -> str:
