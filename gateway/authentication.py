@@ -1,7 +1,7 @@
 """Who calls: one credential per request, known for as long as nothing about its subjects has changed.
 
 What is remembered is keyed by the SHA-256 of the whole credential (CVE-2026-35030 shows what a shorter key does) and
-the organisation that the request names. A change names the subjects that it concerns (a user, an organisation, a key …);
+the organisation that the request names. A change names the subjects that it concerns (a user, an organisation, a key);
 only who depends on one of them is looked up again. See :mod:`gateway.freshness` for how old what is remembered may be.
 """
 
@@ -149,7 +149,7 @@ class Authenticator:
         return Known(
             principal,
             subjects_of(principal),
-            None if principal.allowed_networks is None else tuple(map(ip_network, principal.allowed_networks)),
+            _parsed(principal.allowed_networks),
             math.inf if principal.expires_at is None else principal.expires_at.timestamp(),
             changes,
         )
@@ -176,6 +176,10 @@ def subjects_of(principal: Principal) -> tuple[str, ...]:
 def client_address(exchange: Exchange) -> str:
     """The client's address: the peer's."""
     return exchange.peer
+
+
+def _parsed(networks: tuple[str, ...] | None) -> tuple[IPv4Network | IPv6Network, ...] | None:
+    return None if networks is None else tuple(ip_network(network, strict=False) for network in networks)
 
 
 def _lies_in(address: str, networks: Collection[IPv4Network | IPv6Network]) -> bool:

@@ -103,7 +103,8 @@ class Forger:
             "sid": {"int": 1, "null": None},
             "jti": {"int": 1},
         }  # fmt: skip
-        missing = {f"{name} missing": self.token(**{name: ...}) for name in wrong if name != "nbf"}
+        gone: list[dict[str, Any]] = [{name: ...} for name in wrong if name != "nbf"]
+        missing = {f"{name} missing": self.token(**claim) for claim in gone for name in claim}
         infinite = {"exp infinite": self.token(exp=float("inf")), "exp beyond all time": self.token(exp=10**30)}
         return {
             **{
@@ -170,7 +171,9 @@ class Forger:
 
 def _rs(text: bytes, key: RSAKey, hash_name: str) -> bytes:
     algorithm = hashes.SHA256() if hash_name == "SHA256" else hashes.SHA384()
-    return key.private_key.sign(text, padding.PKCS1v15(), algorithm)
+    private = key.private_key
+    assert private is not None
+    return private.sign(text, padding.PKCS1v15(), algorithm)
 
 
 def _stranger(kid: str) -> RSAKey:

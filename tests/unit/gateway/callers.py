@@ -47,6 +47,7 @@ class Directory:
     principals: dict[str, Principal] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     answering: asyncio.Event = field(default_factory=asyncio.Event)
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
     compared: int = 0
     used: dict[str, float] = field(default_factory=dict)
 
@@ -57,6 +58,7 @@ class Directory:
         """As :meth:`gateway.control_plane.Database.principal`; what it read is from before it waits."""
         name = credential if isinstance(credential, str) else str(credential.subject)
         self.asked.append(name)
+        self.reading.set()
         found = self.principals.get(name)
         await self.answering.wait()
         if found is None:
