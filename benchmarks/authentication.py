@@ -2,8 +2,10 @@
 
 In one process, on one core, without a network: the gateway's own authenticator is asked again and again by requests
 that are made beforehand. Subtracted is an empty coroutine, awaited as often: what is left is what authentication adds.
+Measured is processor time, so that other work on the machine counts only by what it does to the caches.
 """
 
+import os
 import secrets
 import statistics
 import time
@@ -14,6 +16,8 @@ from uuid import UUID, uuid4
 import uvloop
 from rich.console import Console
 from rich.table import Table
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaky_tokens.settings.test")  # No store is asked, no secret needed.
 
 from apps.accounts import keys
 from apps.core.http.caller import INFERENCE, KEY_SCOPES
@@ -111,12 +115,12 @@ def _authenticator(principals: dict[str, Principal]) -> Authenticator:
 
 
 async def _pass(ask: Ask, exchanges: list[Exchange]) -> float:
-    """Microseconds per call."""
-    started = time.perf_counter()
+    """Microseconds of processor time per call."""
+    started = time.process_time()
     for _ in range(CALLS // len(exchanges)):
         for asked in exchanges:
             await ask(asked)
-    return (time.perf_counter() - started) / CALLS * 1e6
+    return (time.process_time() - started) / CALLS * 1e6
 
 
 if __name__ == "__main__":
