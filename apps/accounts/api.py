@@ -44,6 +44,7 @@ from apps.accounts.sessions import end_all, end_session, open_session, purge_ses
 from apps.accounts.signing import LEAD as SIGNING_KEY_LEAD
 from apps.accounts.signing import published_keys, rotate_if_old, rotate_signing_key, trust
 from apps.accounts.tokens import PublishedKey, Trust, verify_access_token
+from apps.accounts.usage import note_key_uses
 from apps.accounts.validators import validate_label, validate_networks, validate_scopes
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "log_in",
     "may_issue_keys",
     "narrow_api_key",
+    "note_key_uses",
     "open_api_session",
     "open_client",
     "open_session",
