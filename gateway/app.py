@@ -15,6 +15,7 @@ from gateway.config_watch import ConfigWatch
 from gateway.control_plane import LEAKY_BUCKET, QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
 from gateway.exchange import Receive, Send
 from gateway.health import Health
+from gateway.passthrough import Services
 from gateway.reservations import Reservations
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.http1 import Http1Client
@@ -43,6 +44,7 @@ class Gateway:
     health: Health
 
     def __init__(self) -> None:
+        self.services = Services(settings.SERVICES, settings.INTERNAL_KEY)
         self._tasks: list[asyncio.Task[None]] = []
         self._open = AsyncExitStack()
         self._started = False
@@ -76,6 +78,7 @@ class Gateway:
         self._open.push_async_callback(valkey.close)
         self.upstreams = _upstream_client()
         self._open.push_async_callback(self.upstreams.close)
+        self._open.push_async_callback(self.services.close)
         quota = self._quota(database)
         self.authenticator = Authenticator(database.principal, settings.CREDENTIAL_CACHE_SIZE)
         self.reservations = Reservations(quota, valkey, renew_seconds=settings.RENEW_SECONDS)

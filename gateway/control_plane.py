@@ -54,6 +54,7 @@ adjust_call = limiter.adjust_call
 CONFIG_CHANNEL = config.CHANNEL
 QUOTA_REDIS_URL: str = django_settings.QUOTA_REDIS_URL
 REDIS_URL: str = django_settings.REDIS_URL
+PUBLIC_URL: str = django_settings.PUBLIC_URL
 
 T = TypeVar("T")
 
