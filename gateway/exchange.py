@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from apps.core.ids import request_id
+from apps.core.ids import REQUEST_ID, request_id
 from gateway import settings
 from gateway.addresses import TRUSTED_PROXIES, client_address
 from gateway.errors import ApiError, bad_request
@@ -46,7 +46,7 @@ class Exchange:
         self._first = dict(reversed(self.headers))
         self.started = started
         self.status = 0
-        offered = self.header(b"x-request-id")
+        offered = self.header(b"x-request-id") or self.header(b"x-correlation-id")
         self.request_id = request_id(offered.decode("latin-1") if offered else None)
         self.trace = Trace.continued(self.header(b"traceparent"), self.header(b"tracestate"))
         self.fields: dict[str, Any] = {}
@@ -60,6 +60,12 @@ class Exchange:
         if self._client_ip is None:
             self._client_ip = client_address(self.peer, self.header_values(b"x-forwarded-for"), TRUSTED_PROXIES)
         return self._client_ip
+
+    @property
+    def correlation_id(self) -> str:
+        """The caller's ``X-Correlation-Id`` when it is well-formed, else the request's id."""
+        offered = (self.header(b"x-correlation-id") or b"").decode("latin-1")
+        return offered if REQUEST_ID.fullmatch(offered) else self.request_id
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header, by its lower-case name."""

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from apps.core.errors import StoreUnavailable
 from apps.core.http import internal_token
 from apps.core.http.caller import ANONYMOUS, Caller
-from apps.core.ids import REQUEST_ID
 from gateway import service_errors, settings
 from gateway.authentication import Authenticator
 from gateway.control_plane import PUBLIC_URL, Principal
@@ -49,7 +48,7 @@ _PASSED = frozenset(
 )
 """What services read of a client's headers, beside the credentials of their kind."""
 
-_OURS = frozenset({b"date", b"server", b"x-request-id"})
+_OURS = frozenset({b"date", b"server", b"x-correlation-id", b"x-request-id"})
 """What the gateway writes itself into every answer."""
 
 _COOKIES = frozenset({b"set-cookie"})
@@ -83,6 +82,7 @@ async def forward(services: Services, authenticator: Authenticator, exchange: Ex
         ClientGoneError: the client left before the answer's end.
     """
     exchange.fields["service"] = route.service
+    exchange.added += ((b"x-correlation-id", exchange.correlation_id.encode()),)
     caller = await _caller(authenticator, exchange, route)
     body = await exchange.any_body(settings.SERVICE_BODY_LIMIT)
     headers = _request_headers(exchange, route)
@@ -129,20 +129,13 @@ def _request_headers(exchange: Exchange, route: Route) -> list[Header]:
     headers = [(name, value) for name, value in end_to_end(exchange.headers, frozenset()) if name in passed]
     headers += [
         (b"x-request-id", exchange.request_id.encode()),
-        (b"x-correlation-id", _correlation_id(exchange)),
+        (b"x-correlation-id", exchange.correlation_id.encode()),
         (b"traceparent", exchange.trace.traceparent().encode()),
         (b"x-forwarded-proto", _PROTO),
     ]
     if exchange.trace.state is not None:
         headers.append((b"tracestate", exchange.trace.state))
     return headers
-
-
-def _correlation_id(exchange: Exchange) -> bytes:
-    """The client's own, when it is well-formed; else the request's."""
-    offered = exchange.header(b"x-correlation-id") or b""
-    is_good = REQUEST_ID.fullmatch(offered.decode("latin-1")) is not None
-    return offered if is_good else exchange.request_id.encode()
 
 
 async def _ask(

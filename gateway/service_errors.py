@@ -54,7 +54,7 @@ def _of_services(exchange: Exchange, error: ApiError) -> dict[str, Any]:
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "status": error.status,
         "path": exchange.path,
-        "correlationId": exchange.request_id,
+        "correlationId": exchange.correlation_id,
         "code": error.code,
     }
     return said | ({"service": error.service} if isinstance(error, ServiceAway) else {})
