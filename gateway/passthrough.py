@@ -6,14 +6,13 @@ services read, never by a list of those that they must not see.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from apps.core.errors import StoreUnavailable
 from apps.core.http import internal_token
 from apps.core.http.caller import ANONYMOUS, Caller
 from gateway import service_errors, settings
-from gateway.authentication import Authenticator
 from gateway.control_plane import PUBLIC_URL, Principal
 from gateway.errors import unavailable
 from gateway.exchange import ClientGoneError, Exchange, Header
@@ -21,6 +20,9 @@ from gateway.services import Route, end_to_end, origins
 from gateway.upstream.client import Limits, UpstreamError, UpstreamResponse, UpstreamTimeout
 from gateway.upstream.http1 import Http1Client
 from gateway.upstream.pool import Pooling
+
+Authenticate = Callable[[Exchange], Awaitable[Principal]]
+"""Who presents the credential of a request; an :class:`ApiError` when it is not good."""
 
 IDLE_SECONDS = 4.0
 """Less than the 5 s after which the services' server closes an idle connection without having said so."""
@@ -51,6 +53,7 @@ _PASSED = frozenset(
 _OURS = frozenset({b"date", b"server", b"x-correlation-id", b"x-request-id"})
 """What the gateway writes itself into every answer."""
 
+_CREDENTIALS = (b"authorization", b"x-api-key", b"x-goog-api-key")
 _COOKIES = frozenset({b"set-cookie"})
 _IDENTITY = internal_token.HEADER.lower().encode()
 _PROTO = urlsplit(PUBLIC_URL).scheme.encode()
@@ -74,7 +77,7 @@ class Services:
         await self.client.close()
 
 
-async def forward(services: Services, authenticator: Authenticator, exchange: Exchange, route: Route) -> None:
+async def forward(services: Services, authenticate: Authenticate, exchange: Exchange, route: Route) -> None:
     """Answer with what the service says.
 
     Raises:
@@ -83,7 +86,7 @@ async def forward(services: Services, authenticator: Authenticator, exchange: Ex
     """
     exchange.fields["service"] = route.service
     exchange.added += ((b"x-correlation-id", exchange.correlation_id.encode()),)
-    caller = await _caller(authenticator, exchange, route)
+    caller = await _caller(authenticate, exchange, route)
     body = await exchange.any_body(settings.SERVICE_BODY_LIMIT)
     headers = _request_headers(exchange, route)
     token = internal_token.issue(caller, route.service, services.key, exchange.request_id)
@@ -99,13 +102,12 @@ async def forward(services: Services, authenticator: Authenticator, exchange: Ex
         exchange.end_watch()
 
 
-async def _caller(authenticator: Authenticator, exchange: Exchange, route: Route) -> Caller:
+async def _caller(authenticate: Authenticate, exchange: Exchange, route: Route) -> Caller:
     """The caller to vouch for: nobody, where no credential was sent or the service judges it itself."""
-    presented = exchange.header(b"authorization") is not None or exchange.header(b"x-api-key") is not None
-    if not (route.kind.authenticates and presented):
+    if not (route.kind.authenticates and any(exchange.header(name) is not None for name in _CREDENTIALS)):
         return Caller(ANONYMOUS, ip=exchange.client_ip)
     try:
-        return caller_of(await authenticator.principal(exchange), exchange.client_ip)
+        return caller_of(await authenticate(exchange), exchange.client_ip)
     except StoreUnavailable:
         raise unavailable("Credentials cannot be checked at the moment.", code="store_unavailable") from None
 

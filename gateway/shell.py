@@ -127,7 +127,7 @@ async def _preflight(_gateway: "Gateway", exchange: Exchange) -> None:
 
 
 async def _service(gateway: "Gateway", exchange: Exchange, route: Route) -> None:
-    await passthrough.forward(gateway.services, gateway.authenticator, exchange, route)
+    await passthrough.forward(gateway.services, gateway.authenticator.principal, exchange, route)
 
 
 async def _metrics(_gateway: "Gateway", exchange: Exchange) -> None:
