@@ -1,7 +1,7 @@
 """The 30-second token with which the gateway vouches for a caller to a service (DESIGN.md, section 2).
 
 A JWS with ``typ: int+jwt``, signed with Ed25519: the gateway alone holds the private key, services hold public ones.
-``aud`` is the service, ``sub`` the user's id (empty: nobody is signed in). Source: RFC 7519, RFC 8037.
+``aud`` is the service, ``sub`` the user's id (empty: nobody is signed in). Source: RFC 7519, RFC 8037, RFC 9864.
 """
 
 import base64
@@ -22,7 +22,7 @@ from apps.core.http.caller import Caller
 HEADER = "X-Leaky-Identity"
 """The request header that carries it, between gateway and services only."""
 
-TYPE, ALGORITHM, ISSUER = "int+jwt", "EdDSA", "leaky-gateway"
+TYPE, ALGORITHM, ISSUER = "int+jwt", "Ed25519", "leaky-gateway"
 LIFETIME_SECONDS = 30
 LEEWAY_SECONDS = 5
 _SEED_BYTES = 32

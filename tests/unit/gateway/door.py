@@ -11,7 +11,6 @@ import orjson
 from apps.core.http import internal_token
 from apps.core.http.caller import Caller
 from gateway import shell
-from gateway.app import Gateway
 from gateway.control_plane import Principal
 from gateway.errors import unauthorized
 from gateway.exchange import Exchange
@@ -103,7 +102,7 @@ class Door:
             "type": "http", "method": method, "path": path, "query_string": query, "client": ("192.0.2.7", 4000),
             "raw_path": path.encode() if raw_path is None else raw_path, "headers": [(b"host", HOST), *headers],
         }  # fmt: skip
-        await shell.handle(cast("Gateway", self), scope, receive, send)
+        await shell.handle(cast("Any", self), scope, receive, send)
         return answer
 
 
