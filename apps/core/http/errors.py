@@ -78,7 +78,7 @@ def answer(request: HttpRequest, status: int, code: str, message: str) -> JsonRe
     return JsonResponse(body(request, status, code, message), status=status)
 
 
-def no_route(request: HttpRequest, _exception: Exception | None = None) -> JsonResponse:
+def no_route(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:  # noqa: ARG001
     """Django's ``handler404``."""
     return answer(request, 404, "not_found", "There is nothing at this address.")
 

@@ -157,7 +157,7 @@ def _waits_for(owner: psycopg.Connection) -> bool:
 
 def _until_free(account: UUID) -> None:
     """Until the killed process's transaction has been rolled back: its lock on the account is gone."""
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DATABASE_URL"], options="-c leaky.scope=all") as connection:
         connection.execute("SELECT FROM quotas_account WHERE id = %s FOR UPDATE", [account])
 
 

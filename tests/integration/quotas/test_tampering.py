@@ -23,7 +23,7 @@ def account() -> UUID:
 
 @pytest.fixture
 def application() -> Iterator[psycopg.Connection]:
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    with psycopg.connect(os.environ["DATABASE_URL"], options="-c leaky.scope=all") as connection:
         yield connection
 
 
