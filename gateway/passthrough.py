@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
-from apps.core.errors import StoreUnavailable
+from joserfc.jwk import OKPKey
+
+from apps.core.errors import ConfigurationError, StoreUnavailable
 from apps.core.http import internal_token
 from apps.core.http.caller import ANONYMOUS, Caller
 from gateway import service_errors, settings
@@ -17,7 +19,7 @@ from gateway.control_plane import PUBLIC_URL, Principal
 from gateway.errors import unavailable
 from gateway.exchange import ClientGoneError, Exchange, Header
 from gateway.services import Route, end_to_end, origins
-from gateway.upstream.client import Limits, UpstreamError, UpstreamResponse, UpstreamTimeout
+from gateway.upstream.client import Limits, UpstreamError, UpstreamResponse, UpstreamTimeout, UpstreamUnreachable
 from gateway.upstream.http1 import Http1Client
 from gateway.upstream.pool import Pooling
 
@@ -69,12 +71,19 @@ class Services:
             ConfigurationError: one of them is missing or malformed.
         """
         self.origins = origins(configured)
-        self.key = internal_token.signing_key(internal_key)
+        self.key = _signing_key(internal_key)
         self.client = Http1Client(_POOLING)
 
     async def close(self) -> None:
         """Close all connections."""
         await self.client.close()
+
+
+def _signing_key(internal_key: str) -> OKPKey:
+    try:
+        return internal_token.signing_key(internal_key)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"GATEWAY_INTERNAL_KEY: {error}") from error
 
 
 async def forward(services: Services, authenticate: Authenticate, exchange: Exchange, route: Route) -> None:
@@ -151,8 +160,10 @@ async def _ask(
         )
     except UpstreamTimeout:
         raise service_errors.too_slow(route.service) from None
-    except UpstreamError:
+    except UpstreamUnreachable:
         raise service_errors.unreachable(route.service) from None
+    except UpstreamError:
+        raise service_errors.broken(route.service) from None
 
 
 async def _relay(exchange: Exchange, route: Route, response: UpstreamResponse) -> None:

@@ -24,8 +24,13 @@ class ServiceAway(ApiError):
 
 
 def unreachable(service: str) -> ServiceAway:
-    """503: it is not there, or broke off before its answer had begun."""
-    return _away(503, "service_unavailable", f"The {service} service is unavailable.", service)
+    """503: it is not there, and has seen nothing of the request."""
+    return _away(503, "service_unavailable", f"The {service} service is unavailable.", service, should_retry=True)
+
+
+def broken(service: str) -> ServiceAway:
+    """503: it broke off before its answer had begun; what became of the request is not known."""
+    return _away(503, "service_unavailable", f"The {service} service became unavailable.", service)
 
 
 def too_slow(service: str) -> ServiceAway:
@@ -33,9 +38,9 @@ def too_slow(service: str) -> ServiceAway:
     return _away(504, "service_timeout", f"The {service} service did not answer in time.", service)
 
 
-def _away(status: int, code: str, message: str, service: str) -> ServiceAway:
+def _away(status: int, code: str, message: str, service: str, *, should_retry: bool = False) -> ServiceAway:
     return ServiceAway(
-        status, code, message, type="server_error", retry_after_ms=2000, should_retry=True, service=service
+        status, code, message, type="server_error", retry_after_ms=2000, should_retry=should_retry, service=service
     )
 
 

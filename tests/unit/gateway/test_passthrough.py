@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from uuid import UUID
 
 import pytest
 
-from apps.core.errors import InvalidCredential
+from apps.core.errors import ConfigurationError, InvalidCredential
 from apps.core.http.caller import ANONYMOUS, JWT
 from gateway import passthrough, settings
 from gateway.upstream.client import Limits, Origin
@@ -230,7 +229,7 @@ async def test_a_service_that_is_away(open_door: Open) -> None:
     answer = await door.call(LOGIN, "POST")
 
     said = answer.json()
-    assert (answer.status, answer.all(b"retry-after")) == (503, [b"2"])
+    assert (answer.status, answer.all(b"retry-after"), answer.all(b"x-should-retry")) == (503, [b"2"], [b"true"])
     assert (said["service"], said["status"], said["code"]) == ("auth", 503, "service_unavailable")
     assert said["message"] == "The auth service is unavailable."
     assert said["correlationId"].encode() == answer.all(b"x-request-id")[0]
@@ -242,7 +241,8 @@ async def test_a_service_that_breaks_off_before_its_answer(open_door: Open) -> N
         peer.close()
 
     door, _ = await open_door(script)
-    assert (await door.call(LOGIN, "POST")).status == 503
+    answer = await door.call(LOGIN, "POST")
+    assert (answer.status, answer.json()["service"], answer.all(b"x-should-retry")) == (503, "auth", [b"false"])
 
 
 async def test_a_service_that_is_too_slow(open_door: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,4 +331,9 @@ async def test_each_call_has_a_token_of_its_own(open_door: Open) -> None:
 
     assert len(tokens) == 2
     assert server.accepted == 1
-    assert UUID(int=7) == USER
+
+
+@pytest.mark.parametrize("key", ["", "junk", "c2hvcnQ="])
+def test_a_gateway_without_its_key_does_not_start(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="GATEWAY_INTERNAL_KEY"):
+        passthrough.Services(settings.SERVICES, key)
