@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -12,9 +13,19 @@ from apps.core.errors import StoreUnavailable
 from gateway import access_log, metrics, settings, shell
 from gateway.authentication import Authenticator
 from gateway.config_watch import ConfigWatch
-from gateway.control_plane import LEAKY_BUCKET, QUOTA_REDIS_URL, Database, Quota, RowLockQuota, Snapshot
+from gateway.control_plane import (
+    LEAKY_BUCKET,
+    QUOTA_REDIS_URL,
+    SIGNING_KEYS,
+    AccessClaims,
+    Database,
+    Quota,
+    RowLockQuota,
+    Snapshot,
+)
 from gateway.exchange import Receive, Send
 from gateway.health import Health
+from gateway.last_used import LastUsed
 from gateway.passthrough import Services
 from gateway.reservations import Reservations
 from gateway.upstream.client import UpstreamClient
@@ -80,29 +91,51 @@ class Gateway:
         self._open.push_async_callback(self.upstreams.close)
         self._open.push_async_callback(self.services.close)
         quota = self._quota(database)
-        self.authenticator = Authenticator(database.principal, settings.CREDENTIAL_CACHE_SIZE)
+        watch = self._watch()
+        self._last_used = LastUsed(database, write_seconds=settings.LAST_USED_SECONDS)
+        self.authenticator = Authenticator(
+            database.principal, self._verify, watch.freshness, self._last_used.note, size=settings.CREDENTIAL_CACHE_SIZE
+        )
         self.reservations = Reservations(quota, valkey, renew_seconds=settings.RENEW_SECONDS)
         self.health = Health(database, valkey, quota)
-        watch = ConfigWatch(database, self._adopt, poll_seconds=settings.POLL_SECONDS)
-        for forever in (watch.follow_forever(), self.health.watch_forever(), self.reservations.renew_forever()):
+        for forever in (
+            watch.follow_forever(), self.health.watch_forever(), self.reservations.renew_forever(),
+            self._last_used.write_forever(),
+        ):  # fmt: skip
             self._tasks.append(asyncio.create_task(forever))
 
     def _quota(self, database: Database) -> Quota:
         return RowLockQuota(database, hold_ms=round(settings.HOLD_SECONDS * 1000))
 
-    def _adopt(self, snapshot: Snapshot, changed: set[str]) -> None:
+    def _watch(self) -> ConfigWatch:
+        """With a thread of its own: a revocation must not queue behind the calls that it is to end."""
+        database = Database(1, timeout_s=settings.DATABASE_SECONDS)
+        self._open.callback(database.close)
+        return ConfigWatch(
+            database, self, poll_seconds=settings.POLL_SECONDS, outage_seconds=settings.CREDENTIAL_OUTAGE_SECONDS
+        )
+
+    def _verify(self, token: str) -> AccessClaims:
+        return self.snapshot.verify(token)
+
+    def forget(self, subjects: Collection[str] | None) -> None:
+        """Forget these subjects' credentials, or (None) everybody's."""
+        self.authenticator.forget(subjects)
+
+    def adopt(self, snapshot: Snapshot, changed: set[str]) -> None:
         """Take over a new configuration as a whole; calls under way keep the one that they began with."""
         if not self._started:
             _settle_memory()
         self.snapshot = snapshot
-        if "credentials" in changed:
-            self.authenticator.forget()
+        if SIGNING_KEYS in changed:  # One may have been withdrawn, with all tokens that it signed.
+            self.forget(None)
         self._started = True
         log.info("configuration.adopted", versions=dict(snapshot.versions), changed=sorted(changed))
 
     async def stop(self) -> None:
         """Settle what is left, then let go of everything."""
         await self.reservations.drain(settings.DRAIN_SECONDS)
+        await self._last_used.write()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -7,9 +7,10 @@ Django up.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -31,6 +32,7 @@ from apps.orgs import api as orgs  # noqa: E402
 from apps.providers import api as providers  # noqa: E402
 from apps.quotas import api as quotas  # noqa: E402
 
+AccessClaims = accounts.AccessClaims
 Bucket = limiter.Bucket
 CallFacts = quotas.CallFacts
 Catalogue = providers.Catalogue
@@ -40,18 +42,22 @@ Model = providers.Model
 Price = providers.Price
 Principal = orgs.Principal
 Provider = providers.Provider
+PublishedKey = accounts.PublishedKey
 Settled = quotas.Settled
 Settlement = quotas.Settlement
 Tier = orgs.Tier
+Trust = accounts.Trust
 Upstream = providers.Upstream
 account_id = quotas.account_id
 bucket_key = limiter.bucket_key
 LEAKY_BUCKET = limiter.LEAKY_BUCKET
-check_credential = accounts.parse_key
+check_key = accounts.parse_key
 pour_call = limiter.pour_call
 adjust_call = limiter.adjust_call
 
 CONFIG_CHANNEL = config.CHANNEL
+CREDENTIALS = config.CREDENTIALS
+SIGNING_KEYS = config.SIGNING_KEYS
 QUOTA_REDIS_URL: str = django_settings.QUOTA_REDIS_URL
 REDIS_URL: str = django_settings.REDIS_URL
 PUBLIC_URL: str = django_settings.PUBLIC_URL
@@ -66,6 +72,16 @@ class Snapshot:
     versions: Mapping[str, int]
     catalogue: Catalogue
     tiers: Mapping[str, Tier]
+    verification_keys: Mapping[str, PublishedKey]
+    trust: Trust
+
+    def verify(self, token: str) -> AccessClaims:
+        """What an access token says, if it is one of ours and in force now. No store is asked, nothing is fetched.
+
+        Raises:
+            InvalidCredential
+        """
+        return accounts.verify_access_token(token, self.verification_keys, self.trust, datetime.now(UTC))
 
 
 class Database:
@@ -91,13 +107,25 @@ class Database:
         except TimeoutError as error:
             raise StoreUnavailable("PostgreSQL did not answer in time") from error
 
-    async def principal(self, credential: str) -> Principal:
-        """Who presents ``credential``.
+    async def principal(self, credential: str | AccessClaims, org_id: UUID | None) -> Principal:
+        """Who presents this key, or this verified token, and names this organisation to pay.
 
         Raises:
-            InvalidCredential, StoreUnavailable
+            InvalidCredential, NotAMember, AccountSuspended, StoreUnavailable
         """
-        return await self.run(orgs.principal_of, credential)
+        return await self.run(orgs.principal_of, credential, org_id)
+
+    async def changes(self, after: int, until: int) -> Collection[str] | None:
+        """Whose credentials the versions after ``after`` up to ``until`` concerned; None: everybody's."""
+        return await self.run(config.changes, CREDENTIALS, after, until)
+
+    async def note_key_uses(self, uses: Mapping[str, datetime]) -> None:
+        """Keep when keys were last used.
+
+        Raises:
+            StoreUnavailable
+        """
+        await self.run(accounts.note_key_uses, uses)
 
     async def snapshot(self) -> Snapshot:
         """Read the configuration. Versions are read first: a change in between shows at the next comparison."""
@@ -125,7 +153,7 @@ def _with_connection(function: Callable[..., T], *args: Any, **kwargs: Any) -> T
 
 def _read_snapshot() -> Snapshot:
     versions = config.versions()
-    return Snapshot(versions, providers.catalogue(), orgs.tiers())
+    return Snapshot(versions, providers.catalogue(), orgs.tiers(), accounts.published_keys(), accounts.trust())
 
 
 class Quota(Protocol):

@@ -68,6 +68,27 @@ def suspended() -> ApiError:
     return ApiError(403, "account_suspended", "This account is suspended.", type="permission_error")
 
 
+def not_a_member() -> ApiError:
+    """403: the organisation that the request names is not one that this credential may let pay."""
+    message = "This credential may not use the organization that the header OpenAI-Organization names."
+    return ApiError(403, "not_a_member", message, type="permission_error")
+
+
+def insufficient_scope(scope: str) -> ApiError:
+    """403: a good credential that was not given this permission (RFC 6750, section 3.1)."""
+    challenge = f'Bearer error="insufficient_scope", scope="{scope}"'.encode()
+    message = f"This credential lacks the scope `{scope}`."
+    return ApiError(
+        403, "insufficient_scope", message, type="permission_error", headers=((b"www-authenticate", challenge),)
+    )
+
+
+def ip_not_allowed() -> ApiError:
+    """403: a good credential, used from an address that it is not meant for."""
+    message = "This credential may not be used from your address."
+    return ApiError(403, "ip_not_allowed", message, type="permission_error")
+
+
 def model_not_found(name: str) -> ApiError:
     """404: no such model here, or it is switched off."""
     return ApiError(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from apps.core.errors import AccountSuspended, InsufficientQuota
+from apps.core.http.caller import INFERENCE
 from gateway import errors, relay, settings, strict_json
 from gateway.call import CLIENT_CLOSED, Call, failure
 from gateway.control_plane import Upstream
@@ -32,7 +33,7 @@ async def serve(gateway: "Gateway", exchange: Exchange, operation: Operation) ->
         ApiError: the answer to give, when none has begun.
         ClientGoneError: nobody is there to be answered.
     """
-    principal = await gateway.authenticator.principal(exchange)
+    principal = await gateway.authenticator.principal(exchange, INFERENCE)
     body = strict_json.loads(await exchange.body())
     plan = plan_call(gateway.snapshot, principal, operation, body, datetime.now(UTC))
     reservation = await _admit(gateway, exchange, plan)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apps.core.http.caller import INFERENCE
 from gateway import errors
 from gateway.control_plane import Model, Principal, Snapshot
 from gateway.errors import JSON
@@ -20,9 +21,9 @@ async def list_models(gateway: "Gateway", exchange: Exchange) -> None:
     """All models that this key may use, by name.
 
     Raises:
-        ApiError: 401.
+        ApiError: 401 or 403.
     """
-    principal = await gateway.authenticator.principal(exchange)
+    principal = await gateway.authenticator.principal(exchange, INFERENCE)
     listed = [_shown(model) for model in _allowed(gateway.snapshot, principal)]
     await exchange.answer(200, (JSON,), orjson.dumps({"object": "list", "data": listed}))
 
@@ -31,9 +32,9 @@ async def retrieve_model(gateway: "Gateway", exchange: Exchange, name: str) -> N
     """One model.
 
     Raises:
-        ApiError: 401, or 404 also for a model that this key may not use.
+        ApiError: 401, 403, or 404 also for a model that this key may not use.
     """
-    principal = await gateway.authenticator.principal(exchange)
+    principal = await gateway.authenticator.principal(exchange, INFERENCE)
     model = next((model for model in _allowed(gateway.snapshot, principal) if model.name == name), None)
     if model is None:
         raise errors.model_not_found(name)

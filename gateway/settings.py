@@ -80,6 +80,20 @@ DATABASE_SECONDS = environment.number(
 CREDENTIAL_CACHE_SIZE = environment.integer(
     "GATEWAY_CREDENTIAL_CACHE_SIZE", 100_000, "Credentials kept in memory.", minimum=100, maximum=10_000_000
 )
+CREDENTIAL_OUTAGE_SECONDS = environment.number(
+    "GATEWAY_CREDENTIAL_OUTAGE_SECONDS",
+    600,
+    "How long credentials seen before are believed while PostgreSQL does not answer (503 after it).",
+    minimum=1,
+    maximum=86_400,
+)
+LAST_USED_SECONDS = environment.number(
+    "GATEWAY_LAST_USED_SECONDS",
+    10,
+    "How often the times of last use of API keys are written.",
+    minimum=0.1,
+    maximum=600,
+)
 VALKEY_TIMEOUT_SECONDS = environment.number(
     "GATEWAY_VALKEY_TIMEOUT_SECONDS",
     0.1,

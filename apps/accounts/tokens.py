@@ -71,7 +71,7 @@ def verify_access_token(text: str, keys: Mapping[str, PublishedKey], trust: Trus
     claims = verified_claims(text, keys, now, type_=ACCESS_TYPE)
     try:
         return _access(text, claims, trust)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidCredential from error
 
 

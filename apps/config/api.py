@@ -1,7 +1,7 @@
 """The only door to configuration versions."""
 
 from apps.config.domain import CATALOGUE, CHANNEL, CREDENTIALS, SIGNING_KEYS, TIERS, change_message, read_change
-from apps.config.selectors import versions
+from apps.config.selectors import changes, versions
 from apps.config.services import touch
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "SIGNING_KEYS",
     "TIERS",
     "change_message",
+    "changes",
     "read_change",
     "touch",
     "versions",

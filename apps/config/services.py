@@ -21,10 +21,15 @@ _RAISE = """
     ON CONFLICT (topic) DO UPDATE SET version = current.version + 1, changed_at = now()
     RETURNING version
 """
+_NAME = "INSERT INTO config_configchange (topic, version, subject) SELECT %s, %s, unnest(%s::text[])"
+_PRUNE = "DELETE FROM config_configchange WHERE topic = %s AND changed_at < now() - interval '1 hour'"
 
 
-def touch(topic: str) -> int:
+def touch(topic: str, *subjects: str) -> int:
     """Raise ``topic``'s version within the caller's transaction; announce it once that has committed.
+
+    ``subjects`` (``user:<id>``, ``org:<id>``, ``key:<id>``, ``client:<id>``, ``session:<id>``) are whom the change
+    concerns; gateways then forget nobody else. None named: everybody.
 
     The row stays locked until then, so versions of a topic are seen in commit order and none is given twice.
     A transaction that touches several topics does so in alphabetical order, lest two of them wait for each other.
@@ -37,6 +42,9 @@ def touch(topic: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_RAISE, [topic])
         (version,) = cursor.fetchone()
+        if subjects:
+            cursor.execute(_PRUNE, [topic])
+            cursor.execute(_NAME, [topic, version, sorted(set(subjects))])
     transaction.on_commit(partial(_announce, topic, version))
     return int(version)
 

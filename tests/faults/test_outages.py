@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from apps.quotas import api as quotas
+from gateway.freshness import PATIENCE_SECONDS
 from tests.faults.conftest import DATABASE_SECONDS
 from tests.faults.gateways import readiness
 from tests.faults.stores import Store, Stores
@@ -20,7 +21,9 @@ RED_SECONDS = 2
 REFUSAL_SECONDS = 0.15
 """How fast a call is refused when Valkey does not answer (RELIABILITY.md row 77)."""
 
-LEDGER_REFUSAL_SECONDS = DATABASE_SECONDS + 0.5
+LEDGER_REFUSAL_SECONDS = PATIENCE_SECONDS + DATABASE_SECONDS + 0.5
+"""When PostgreSQL hangs: a moment for what is remembered of the caller to be compared, then the hold's own time."""
+
 STREAMS, TOKENS, CHUNK_DELAY_MS = 5, 40, 40
 
 

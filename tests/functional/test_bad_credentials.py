@@ -83,6 +83,21 @@ def test_27_two_credentials_are_ambiguous_even_if_both_are_good(caller: Caller) 
     insist(send(caller, bearer(good), (b"x-api-key", good)), Refused(400, "ambiguous_credentials"))
 
 
+def test_35_a_second_credential_in_any_header_is_ambiguous(caller: Caller) -> None:
+    good = caller.payer.key.encode()
+
+    for other in (good, unknown_key()):
+        insist(send(caller, bearer(good), (b"x-goog-api-key", other)), Refused(400, "ambiguous_credentials"))
+        insist(send(caller, (b"x-api-key", good), (b"x-goog-api-key", other)), Refused(400, "ambiguous_credentials"))
+
+
+def test_35_a_key_is_good_in_each_of_the_headers(caller: Caller) -> None:
+    key = caller.payer.key.encode()
+
+    for header in (bearer(key), (b"x-api-key", key), (b"x-goog-api-key", key)):
+        assert httpx.get(f"{caller.url}/v1/models", headers=[header]).status_code == 200
+
+
 def test_28_to_30_junk_is_refused_alike_and_without_asking_any_store(caller: Caller) -> None:
     good = caller.payer.key
     junk = [
