@@ -54,6 +54,7 @@ def _environment(postgres: Postgres, quota: Valkey, cache: Valkey) -> dict[str, 
         "REDIS_URL": cache.url(),
         "DJANGO_SECRET_KEY": secrets.token_urlsafe(40),
         "LEAKY_KEY_PEPPER": secrets.token_urlsafe(40),
+        "GATEWAY_INTERNAL_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LEAKY_CREDENTIAL_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
 

@@ -26,6 +26,7 @@ from gateway.control_plane import (
 from gateway.exchange import Receive, Send
 from gateway.health import Health
 from gateway.last_used import LastUsed
+from gateway.passthrough import Services
 from gateway.reservations import Reservations
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.http1 import Http1Client
@@ -54,6 +55,7 @@ class Gateway:
     health: Health
 
     def __init__(self) -> None:
+        self.services = Services(settings.SERVICES, settings.INTERNAL_KEY)
         self._tasks: list[asyncio.Task[None]] = []
         self._open = AsyncExitStack()
         self._started = False
@@ -87,6 +89,7 @@ class Gateway:
         self._open.push_async_callback(valkey.close)
         self.upstreams = _upstream_client()
         self._open.push_async_callback(self.upstreams.close)
+        self._open.push_async_callback(self.services.close)
         quota = self._quota(database)
         watch = self._watch()
         self._last_used = LastUsed(database, write_seconds=settings.LAST_USED_SECONDS)

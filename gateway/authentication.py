@@ -82,7 +82,7 @@ class Authenticator:
             raise errors.not_a_member() from None
         principal = known.principal
         exchange.fields["key_id"] = principal.key_id
-        if known.networks is not None and not _lies_in(client_address(exchange), known.networks):
+        if known.networks is not None and not _lies_in(exchange.client_ip, known.networks):
             raise errors.ip_not_allowed()
         if scope is not None and scope not in principal.scopes:
             raise errors.insufficient_scope(scope)
@@ -171,11 +171,6 @@ def subjects_of(principal: Principal) -> tuple[str, ...]:
         principal.kind, f"client:{principal.client_id}"
     )
     return (f"user:{principal.user_id}", own, *(f"org:{org}" for org in organisations))
-
-
-def client_address(exchange: Exchange) -> str:
-    """The client's address: the peer's."""
-    return exchange.peer
 
 
 def _parsed(networks: tuple[str, ...] | None) -> tuple[IPv4Network | IPv6Network, ...] | None:

@@ -61,6 +61,7 @@ CREDENTIALS = config.CREDENTIALS
 SIGNING_KEYS = config.SIGNING_KEYS
 QUOTA_REDIS_URL: str = django_settings.QUOTA_REDIS_URL
 REDIS_URL: str = django_settings.REDIS_URL
+PUBLIC_URL: str = django_settings.PUBLIC_URL
 
 T = TypeVar("T")
 

@@ -101,6 +101,44 @@ VALKEY_TIMEOUT_SECONDS = environment.number(
     minimum=0.01,
     maximum=10,
 )
+TRUSTED_PROXIES = environment.words(
+    "GATEWAY_TRUSTED_PROXIES",
+    "",
+    "Networks of our own proxies, whose X-Forwarded-For is believed. Empty: a client's address is its connection's.",
+)
+CORS_ORIGINS = environment.words(
+    "LEAKY_CORS_ORIGINS",
+    "",
+    "Origins whose pages may call the API from a browser: https://app.example.com, comma-separated, or * for all.",
+)
+INTERNAL_KEY = environment.text(
+    "GATEWAY_INTERNAL_KEY",
+    "",
+    "Private key with which the gateway vouches for a caller to the services: base64 of 32 bytes (Ed25519).",
+    secret=True,
+)
+SERVICES = environment.words(
+    "GATEWAY_SERVICES",
+    "auth=http://127.0.0.1:8081,token=http://127.0.0.1:8082,analytics=http://127.0.0.1:8083",
+    "Where the services are: name=URL, comma-separated, for auth, token and analytics.",
+)
+SERVICE_BODY_LIMIT = environment.integer(
+    "GATEWAY_SERVICE_BODY_LIMIT_BYTES",
+    1024 * 1024,
+    "Largest body of a request that is passed on to a service.",
+    minimum=1024,
+    maximum=64 * 1024 * 1024,
+)
+SERVICE_SECONDS = environment.number(
+    "GATEWAY_SERVICE_SECONDS",
+    15,
+    "How long a service may take to begin its answer, and between two pieces of it (504 after it).",
+    minimum=0.1,
+    maximum=600,
+)
+SERVICE_CONNECT_SECONDS = environment.number(
+    "GATEWAY_SERVICE_CONNECT_SECONDS", 2, "How long connecting to a service may take (503).", minimum=0.1, maximum=60
+)
 METRICS_NETWORKS = environment.words(
     "GATEWAY_METRICS_NETWORKS", "127.0.0.0/8,::1/128", "Networks from which /metrics answers; 404 to all others."
 )

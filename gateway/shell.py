@@ -3,16 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from apps.core.errors import StoreUnavailable
-from gateway import access_log, errors, health, line, metrics, models, settings
+from gateway import access_log, cors, errors, health, line, metrics, models, passthrough, service_errors, settings
 from gateway.dialects.openai.operations import CHAT, EMBEDDINGS
 from gateway.errors import ApiError
 from gateway.exchange import ClientGoneError, Exchange, Receive, Send, check_head
+from gateway.services import Route, route_of
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -23,6 +25,7 @@ Handler = Callable[["Gateway", Exchange], Awaitable[None]]
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _METRICS_NETWORKS = [ip_network(network) for network in settings.METRICS_NETWORKS]
 _MODEL_PREFIX = "/v1/models/"
+_PREFLIGHT = "preflight"
 
 
 async def handle(gateway: "Gateway", scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -31,7 +34,7 @@ async def handle(gateway: "Gateway", scope: dict[str, Any], receive: Receive, se
     route = "unmatched"
     try:
         check_head(exchange.headers)
-        route, handler = _route(exchange)
+        route, handler = (_PREFLIGHT, _preflight) if _is_preflight(exchange) else _route(exchange)
         await handler(gateway, exchange)
     except ApiError as error:
         await _answer(exchange, error)
@@ -58,11 +61,21 @@ def _route(exchange: Exchange) -> tuple[str, Handler]:
     if methods is None and path.startswith(_MODEL_PREFIX) and len(path) > len(_MODEL_PREFIX):
         methods, pattern = {"GET": _one_model}, _MODEL_PREFIX + "{id}"
     if methods is None:
-        raise ApiError(404, "not_found", "There is nothing at this address.")
+        return _route_to_service(exchange)
     handler = methods.get("GET" if method == "HEAD" else method)
     if handler is None:
         raise _wrong_method(method, methods)
     return pattern, handler
+
+
+def _route_to_service(exchange: Exchange) -> tuple[str, Handler]:
+    """Which methods it takes, the service knows."""
+    route = route_of(exchange.path, exchange.raw_path)
+    if route is None:
+        raise ApiError(404, "not_found", "There is nothing at this address.")
+    if exchange.method not in _KNOWN_METHODS:
+        raise _wrong_method(exchange.method, {})
+    return route.pattern, partial(_service, route=route)
 
 
 def _wrong_method(method: str, methods: dict[str, Handler]) -> ApiError:
@@ -78,7 +91,7 @@ async def _answer(exchange: Exchange, error: ApiError) -> None:
     if exchange.status:
         return
     exchange.fields["error"] = error.code
-    await exchange.answer(error.status, error.response_headers(), error.body())
+    await exchange.answer(error.status, error.response_headers(), service_errors.body(exchange, error))
 
 
 def _record(exchange: Exchange, route: str) -> None:
@@ -102,6 +115,19 @@ async def _embeddings(gateway: "Gateway", exchange: Exchange) -> None:
 
 async def _one_model(gateway: "Gateway", exchange: Exchange) -> None:
     await models.retrieve_model(gateway, exchange, exchange.path.removeprefix(_MODEL_PREFIX))
+
+
+def _is_preflight(exchange: Exchange) -> bool:
+    """Also marks the answer for browsers. Costs nothing where no other origin may call."""
+    return bool(cors.ORIGINS) and cors.apply(exchange, cors.ORIGINS)
+
+
+async def _preflight(_gateway: "Gateway", exchange: Exchange) -> None:
+    await cors.answer_preflight(exchange)
+
+
+async def _service(gateway: "Gateway", exchange: Exchange, route: Route) -> None:
+    await passthrough.forward(gateway.services, gateway.authenticator.principal, exchange, route)
 
 
 async def _metrics(_gateway: "Gateway", exchange: Exchange) -> None:

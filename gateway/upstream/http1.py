@@ -30,16 +30,27 @@ class Http1Client:
         self._pools: dict[Origin, Pool] = {}
 
     async def request(
-        self, origin: Origin, method: bytes, target: bytes, headers: Headers, body: bytes, limits: Limits
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes,
+        limits: Limits,
+        *,
+        host: bytes | None = None,
     ) -> "Http1Response":
         """Send a request and wait for the answer's head.
+
+        ``host`` is what a server of ours is told instead of its own name, where it must know the one that the client
+        used; a provider is never told anything else.
 
         Raises:
             UpstreamUnreachable, UpstreamTimeout, UpstreamBroken
             ValueError: a header that cannot be written, or that is the client's own to write. Nothing was sent.
         """
         pool = self._pools.get(origin) or self._add_pool(origin)
-        request = request_bytes(pool.host, method, target, headers, body)
+        request = request_bytes(host or pool.host, method, target, headers, body, remember=host is None)
         answer = Answer(limits, has_body=method != b"HEAD")
         connection = await _send(pool, request, answer, limits.connect)
         try:

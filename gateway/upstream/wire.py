@@ -45,14 +45,18 @@ def host_of(origin: Origin) -> bytes:
     return _checked(_TARGET, name, "host")
 
 
-def request_bytes(host: bytes, method: bytes, target: bytes, headers: Headers, body: bytes) -> bytes:
+def request_bytes(
+    host: bytes, method: bytes, target: bytes, headers: Headers, body: bytes, *, remember: bool = True
+) -> bytes:
     """Write a request. ``Host``, ``Accept-Encoding: identity`` and ``Content-Length`` are added.
+
+    ``remember`` is for request lines that come again; one that a client writes may hold its secrets.
 
     Raises:
         ValueError: a part that would not stay within its line, or a header that only we may write. The message never
             holds a value, because values are credentials.
     """
-    lines = [_start(method, target, host)]
+    lines = [_remembered_start(method, target, host) if remember else _start(method, target, host)]
     for name, value in headers:
         lines.append(_name(name) + value)
     if body or method not in _WITHOUT_BODY:
@@ -66,13 +70,15 @@ def request_bytes(host: bytes, method: bytes, target: bytes, headers: Headers, b
     return head + body
 
 
-@lru_cache(maxsize=4096)
 def _start(method: bytes, target: bytes, host: bytes) -> bytes:
     """Write the request line and the headers that every request to ``host`` has."""
     _checked(_TOKEN, method, "method")
     _checked(_TARGET, target, "target")
     # A compressed answer could unfold to any size, and its bytes would not be the ones that we meter.
     return method + b" " + target + b" HTTP/1.1\r\nhost: " + host + b"\r\naccept-encoding: identity"
+
+
+_remembered_start = lru_cache(maxsize=4096)(_start)
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from apps.core.http.internal_token import public_key_of
 from leaky_tokens.local.place import Place
 
 FILE = "secrets.json"
+GATEWAYS_OWN = ("GATEWAY_INTERNAL_KEY",)
 
 
 def generated_secrets(place: Place) -> dict[str, str]:
@@ -29,6 +30,11 @@ def _fresh() -> dict[str, str]:
 
 
 def for_processes(known: dict[str, str]) -> dict[str, str]:
-    """Of all secrets, those that are variables of the processes."""
-    variables = {name: value for name, value in known.items() if name.isupper()}
+    """Of all secrets, those that are variables of every process, and the public half of the gateways' own."""
+    variables = {name: value for name, value in known.items() if name.isupper() and name not in GATEWAYS_OWN}
     return variables | {"LEAKY_INTERNAL_KEYS": public_key_of(known["GATEWAY_INTERNAL_KEY"])}
+
+
+def for_gateways(known: dict[str, str]) -> dict[str, str]:
+    """Of all secrets, those that no other process may know."""
+    return {name: known[name] for name in GATEWAYS_OWN}

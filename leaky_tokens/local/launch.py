@@ -109,8 +109,9 @@ async def the_system(place: Place, report: Report) -> None:
     secrets = generated.generated_secrets(place)
     chosen = stores.choose(place, os.environ, secrets)
     ports = processes.choose_ports(place, os.environ)
-    environment = _environment(secrets, chosen)
     urls = ports.urls()
+    environment = _environment(secrets, chosen, urls["gateway"])
+    gateways_own = _gateways_own(secrets)
     report.facts.learn(
         gateway_url=urls["gateway"], console_url=urls["console"], services_url=urls["services"],
         stubs={"openai": urls["stub-openai"]}, stores=chosen.urls,
@@ -122,7 +123,7 @@ async def the_system(place: Place, report: Report) -> None:
         await _migrate(supervisor, chosen, environment)
         async with asyncio.TaskGroup() as beside:
             seeding = beside.create_task(_seed(supervisor, urls["stub-openai"], environment))
-            async with supervisor.running(processes.programs(place, ports, environment)):
+            async with supervisor.running(processes.programs(place, ports, environment, gateways_own)):
                 await seeding
                 report.facts.complete(**place.read(CREDENTIALS))
                 report.screen.note("ready")
@@ -130,15 +131,22 @@ async def the_system(place: Place, report: Report) -> None:
                 await asyncio.get_running_loop().create_future()
 
 
-def _environment(secrets: dict[str, str], chosen: stores.Stores) -> dict[str, str]:
+def _environment(secrets: dict[str, str], chosen: stores.Stores, gateway_url: str) -> dict[str, str]:
     """What every process gets. What the developer has set wins over what we generate."""
+    set_by_developer = {name: value for name, value in os.environ.items() if name not in generated.GATEWAYS_OWN}
     return {
         **generated.for_processes(secrets),
-        **os.environ,
+        "LEAKY_PUBLIC_URL": gateway_url,
+        **set_by_developer,
         "DJANGO_SETTINGS_MODULE": "leaky_tokens.settings.dev",
         **chosen.environment(),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _gateways_own(secrets: dict[str, str]) -> dict[str, str]:
+    own = generated.for_gateways(secrets)
+    return own | {name: os.environ[name] for name in own if name in os.environ}
 
 
 async def _migrate(supervisor: Supervisor, chosen: stores.Stores, environment: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ from leaky_tokens.local.stores import PORTS
 from leaky_tokens.local.supervisor import Program
 
 MOST_GATEWAYS = 64
+BEHIND_THE_GATEWAY = ("auth", "token", "analytics")
+"""The services that the gateway passes calls on to; here one process is all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,19 @@ def choose_ports(place: Place, environment: Mapping[str, str]) -> Ports:
     return Ports(chosen["gateway"], chosen["console"], chosen["services"], chosen["stub-openai"])
 
 
-def programs(place: Place, ports: Ports, environment: Mapping[str, str]) -> list[Program]:
+def programs(
+    place: Place, ports: Ports, environment: Mapping[str, str], gateways_own: Mapping[str, str]
+) -> list[Program]:
     """All processes, with ``environment`` (which has the stores and secrets) and what is each one's own.
+
+    ``gateways_own`` holds the secrets of the gateways alone.
 
     Raises:
         RunFailed: ``GATEWAY_PROCESSES`` is no number between 1 and 64.
     """
     redis_url = environment["REDIS_URL"]
     return [
-        *_gateways(place, ports.gateway, environment),
+        *_gateways(place, ports, {**environment, **gateways_own}),
         _services(ports.services, environment),
         _console(ports.console, environment),
         _celery(
@@ -79,7 +85,7 @@ def programs(place: Place, ports: Ports, environment: Mapping[str, str]) -> list
     ]
 
 
-def _gateways(place: Place, port: int, environment: Mapping[str, str]) -> list[Program]:
+def _gateways(place: Place, ports: Ports, environment: Mapping[str, str]) -> list[Program]:
     """All on one port: the kernel spreads connections over them."""
     count = environment.get("GATEWAY_PROCESSES") or "1"
     if not (count.isdecimal() and 1 <= int(count) <= MOST_GATEWAYS):
@@ -87,10 +93,11 @@ def _gateways(place: Place, port: int, environment: Mapping[str, str]) -> list[P
     names = ["gateway", *(f"gateway-{number}" for number in range(2, int(count) + 1))]
     own = {
         "GATEWAY_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
+        "GATEWAY_PORT": str(ports.gateway),
+        "GATEWAY_SERVICES": ",".join(f"{name}={ports.urls()['services']}" for name in BEHIND_THE_GATEWAY),
         "PROMETHEUS_MULTIPROC_DIR": str(place.file("metrics")),
     }
-    return [_python(name, ["gateway"], answers(port, "/readyz"), {**environment, **own}) for name in names]
+    return [_python(name, ["gateway"], answers(ports.gateway, "/readyz"), {**environment, **own}) for name in names]
 
 
 def _services(port: int, environment: Mapping[str, str]) -> Program:

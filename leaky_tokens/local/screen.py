@@ -87,6 +87,7 @@ def rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("status", str(facts["status"])),
         ("gateway", str(facts.get("gateway_url", ""))),
+        ("sign in", f"{facts['gateway_url']}/account/sign-in" if "gateway_url" in facts else ""),
         ("console", f"{facts['console_url']}/admin/" if "console_url" in facts else ""),
         ("services", str(facts.get("services_url", ""))),
         *((f"stub {name}", url) for name, url in facts.get("stubs", {}).items()),

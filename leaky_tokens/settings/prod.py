@@ -1,5 +1,7 @@
 """Production: TLS in front, secure cookies, and a refusal to start on a missing secret."""
 
+from urllib.parse import urlsplit
+
 from apps.core import environment
 from apps.core.errors import ConfigurationError
 from leaky_tokens.settings.base import *
@@ -12,6 +14,9 @@ for _name, _value in (
 ):
     if not _value:
         raise ConfigurationError(f"{_name} must be set in production")
+
+# The gateway passes the name on under which the client reached it.
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, urlsplit(PUBLIC_URL).hostname or ""]
 
 SECURE_SSL_REDIRECT = environment.flag(
     "LEAKY_SSL_REDIRECT", "Send plain HTTP to HTTPS (off where the front does it).", default=True

@@ -1,5 +1,6 @@
 """docker-compose.yml, held against the product: nothing here starts a container."""
 
+import base64
 import re
 import subprocess
 from importlib import import_module
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from apps.core.environment import DECLARED
+from apps.core.http.internal_token import public_key_of
 from leaky_tokens.local.place import ROOT, Place
 from leaky_tokens.local.postgres import APPLICATION, DATABASE, OWNER
 from leaky_tokens.local.processes import Ports, programs
@@ -23,6 +25,10 @@ OF_IMAGES = {
     "PROMETHEUS_MULTIPROC_DIR", "VALKEYCLI_AUTH",
 }  # fmt: skip
 """What images and libraries read. Any other variable must be a setting of ours."""
+
+MAY_BE_EMPTY = {"LEAKY_TRUSTED_ORIGINS", "GATEWAY_TRUSTED_PROXIES", "LEAKY_CORS_ORIGINS"}
+BEHIND = {"auth", "token", "analytics", "registry", "config"}
+"""Containers of which the launcher makes one process."""
 
 ONE_SHOT = {"migrate", "seed"}
 STORES = {"postgres", "quota", "cache"}
@@ -53,15 +59,15 @@ def test_every_variable_is_read_by_somebody(name: str) -> None:
 
 def test_a_secret_has_no_default_and_its_absence_is_an_error() -> None:
     secrets = {
-        name: behind for name, behind in substitutions(TEXT).items() if re.search("PASSWORD|SECRET|PEPPER|KEYS", name)
+        name: behind for name, behind in substitutions(TEXT).items() if re.search("PASSWORD|SECRET|PEPPER|_KEY", name)
     }
-    assert len(secrets) == 8
+    assert len(secrets) == 10
     assert all(behind.startswith(":?") for behind in secrets.values())
 
 
 def test_the_example_names_every_variable_and_gives_no_secret_away() -> None:
     needed = {name for name, behind in substitutions(TEXT).items() if behind.startswith(":?")}
-    assert needed == {name for name, value in example().items() if not value} - {"LEAKY_TRUSTED_ORIGINS"}
+    assert needed == {name for name, value in example().items() if not value} - MAY_BE_EMPTY
     assert set(example()) <= set(substitutions(TEXT))
 
 
@@ -126,6 +132,33 @@ def test_only_migrations_know_the_owner() -> None:
         assert SERVICES[name]["environment"]["DATABASE_URL"].endswith(f"/{DATABASE}")
 
 
+def test_only_the_gateway_can_vouch_for_a_caller() -> None:
+    assert {name for name, service in SERVICES.items() if "GATEWAY_INTERNAL_KEY" in str(service)} == {"gateway"}
+
+
+def test_each_service_is_where_the_gateway_looks_and_sees_its_callers_rows_only() -> None:
+    for word in SERVICES["gateway"]["environment"]["GATEWAY_SERVICES"].split(","):
+        name, _, url = word.partition("=")
+        assert url == f"http://{name}:8080"
+        assert name in BEHIND
+    for name in BEHIND:
+        environment = SERVICES[name]["environment"]
+        assert environment["LEAKY_SERVICES"] == name
+        assert environment["LEAKY_DATABASE_SCOPE"] == "tenant"
+        assert environment["DATABASE_POOL_SIZE"] > 0
+        assert SERVICES[name]["networks"] == ["stores"]
+
+
+def test_the_example_makes_the_public_half_of_an_internal_key() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("#   (printf"))
+    command = " ".join(line.lstrip("# ") for line in lines[first : first + 2])
+    key = base64.b64encode(bytes(range(32))).decode()
+    environment = {"PATH": "/usr/bin:/bin", "GATEWAY_INTERNAL_KEY": key}
+    made = subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True, text=True)
+    assert made.stdout.strip() == public_key_of(key)
+
+
 def test_postgresql_gets_the_launchers_roles_and_database() -> None:
     script = (ROOT / "docker" / "postgres" / "init.sh").read_text()
     assert re.findall(r"CREATE ROLE (\w+)", script) == [OWNER, APPLICATION]
@@ -159,8 +192,9 @@ def called(shown: Path, *command: str) -> list[str]:
 def test_a_container_runs_what_make_run_runs(name: str, shown: Path) -> None:
     launched = {
         program.name: program.command[program.command.index("-m") :]
-        for program in programs(Place(shown), Ports(1, 2, 3, 4), {"REDIS_URL": "redis://127.0.0.1:1/0"})
+        for program in programs(Place(shown), Ports(1, 2, 3, 4), {"REDIS_URL": "redis://127.0.0.1:1/0"}, {})
     }
+    launched |= dict.fromkeys(BEHIND, launched["services"])
     places = re.compile(r"127\.0\.0\.1|0\.0\.0\.0|\d+|/\S+")
     assert [places.sub("…", word) for word in called(shown, *SERVICES[name]["command"])] == [
         places.sub("…", word) for word in launched[name]

@@ -4,8 +4,9 @@ import stat
 from pathlib import Path
 
 from leaky_tokens.local.facts import Facts
-from leaky_tokens.local.generated import for_processes, generated_secrets
+from leaky_tokens.local.generated import for_gateways, for_processes, generated_secrets
 from leaky_tokens.local.place import LOG_BYTES, Place
+from leaky_tokens.local.processes import Ports, programs
 
 
 def mode(file: Path) -> int:
@@ -25,8 +26,21 @@ def test_a_secret_that_is_new_joins_the_old_ones(tmp_path: Path) -> None:
     place.write("secrets.json", {"cache": "kept"})
     assert generated_secrets(place)["cache"] == "kept"
     assert set(for_processes(generated_secrets(place))) == {
-        "DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS",
+        "DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS", "LEAKY_INTERNAL_KEYS",
     }  # fmt: skip
+
+
+def test_the_gateways_key_is_the_gateways_alone(tmp_path: Path) -> None:
+    known = generated_secrets(Place(tmp_path))
+    assert set(for_gateways(known)) == {"GATEWAY_INTERNAL_KEY"}
+    assert for_gateways(known)["GATEWAY_INTERNAL_KEY"] not in for_processes(known).values()
+    stores = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+    knowing = [
+        program.name
+        for program in programs(Place(tmp_path), Ports(1, 2, 3, 4), stores, for_gateways(known))
+        if "GATEWAY_INTERNAL_KEY" in program.environment
+    ]
+    assert knowing == ["gateway"]
 
 
 def test_facts_follow_the_processes(tmp_path: Path) -> None:
