@@ -6,7 +6,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
-T := tests/architecture+tests/unit+tests/integration tests/functional+tests/browser+tests/faults
+T := tests/architecture+tests/unit+tests/integration tests/functional+tests/contract+tests/browser+tests/faults
 PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 

@@ -25,9 +25,9 @@ HEADER = "X-Api-Key"
 class ValidApiKeySerializer(serializers.Serializer[Any]):
     """Whose key it is."""
 
-    userId = serializers.UUIDField()  # noqa: N815 (the name on the wire)
+    userId = serializers.UUIDField()
     name = serializers.CharField(allow_null=True)
-    expiresAt = serializers.DateTimeField(allow_null=True)  # noqa: N815
+    expiresAt = serializers.DateTimeField(allow_null=True)
     roles = serializers.ListField(child=serializers.CharField(), help_text="Sorted.")
 
 

@@ -1,5 +1,4 @@
 """What requests about API keys carry, and what is answered."""
-# ruff: noqa: N815 (field names are those on the wire)
 
 from typing import Any
 
