@@ -25,7 +25,7 @@ from apps.orgs.selectors import standing_for
 class AuditQuery(Strict):
     """The query parameters. ``from`` and ``to`` are both included."""
 
-    orgId = serializers.UUIDField(source="org_id", required=False)  # noqa: N815 (the name on the wire)
+    orgId = serializers.UUIDField(source="org_id", required=False)
     action = serializers.CharField(required=False, max_length=64)
     actor = serializers.CharField(required=False, max_length=64)
     subject = serializers.CharField(required=False, max_length=64)
@@ -76,11 +76,11 @@ class AuditEntrySerializer(serializers.Serializer[Any]):
     action = serializers.CharField()
     actor = AuditActorSerializer(source="*")
     subject = AuditSubjectSerializer(source="*")
-    orgId = serializers.UUIDField(source="org_id", allow_null=True)  # noqa: N815
+    orgId = serializers.UUIDField(source="org_id", allow_null=True)
     before = serializers.JSONField(allow_null=True)
     after = serializers.JSONField(allow_null=True)
     reason = serializers.CharField()
-    requestId = serializers.CharField(source="request_id")  # noqa: N815
+    requestId = serializers.CharField(source="request_id")
 
 
 EXAMPLE = {
