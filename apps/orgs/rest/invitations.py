@@ -43,18 +43,16 @@ class Acceptance(Strict):
     token = serializers.CharField(max_length=200)
 
 
-_EXAMPLE = OpenApiExample(
-    "invitation",
-    {
-        "id": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
-        "email": "grace@example.com",
-        "role": "member",
-        "invitedBy": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
-        "createdAt": "2026-01-31T12:00:00Z",
-        "expiresAt": "2026-02-07T12:00:00Z",
-    },
-    response_only=True,
-)
+_EXAMPLE = {
+    "id": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
+    "email": "grace@example.com",
+    "role": "member",
+    "invitedBy": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
+    "createdAt": "2026-01-31T12:00:00Z",
+    "expiresAt": "2026-02-07T12:00:00Z",
+}
+_ONE = [OpenApiExample("invitation", _EXAMPLE, response_only=True)]
+_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
 
 
 class Invitations(ApiView):
@@ -67,7 +65,7 @@ class Invitations(ApiView):
         summary="List the open invitations of an organisation",
         parameters=PAGE_PARAMETERS,
         responses={200: listing(InvitationSerializer)} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        examples=_LIST,
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For admins and owners, newest first."""
@@ -78,7 +76,7 @@ class Invitations(ApiView):
         summary="Invite somebody by e-mail",
         request=NewInvitation,
         responses={201: InvitationSerializer} | problems(400, 401, 403, 404, 409),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def post(self, request: Request, org_id: str) -> Response:
         """For owners; admins invite plain members. Inviting again replaces the earlier offer, so a retry is safe."""
@@ -113,6 +111,7 @@ class Accepting(ApiView):
         summary="Accept an invitation that was sent to your verified address",
         request=Acceptance,
         responses={200: OrganisationSerializer} | problems(400, 401, 403, 404),
+        examples=[OpenApiExample("the mail's secret", {"token": "q3Jd…"}, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Works once. 403 ``invitation_for_another_address`` when the invited address is not the caller's own."""

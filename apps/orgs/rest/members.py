@@ -34,17 +34,15 @@ class RoleChange(Strict):
     role = serializers.ChoiceField(Membership.Role.choices)
 
 
-_EXAMPLE = OpenApiExample(
-    "member",
-    {
-        "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
-        "username": "ada",
-        "email": "ada@example.com",
-        "kind": "person",
-        "role": "admin",
-    },
-    response_only=True,
-)
+_EXAMPLE = {
+    "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
+    "username": "ada",
+    "email": "ada@example.com",
+    "kind": "person",
+    "role": "admin",
+}
+_ONE = [OpenApiExample("member", _EXAMPLE, response_only=True)]
+_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
 
 
 class Members(ApiView):
@@ -57,7 +55,7 @@ class Members(ApiView):
         summary="List the members of an organisation",
         parameters=PAGE_PARAMETERS,
         responses={200: listing(MemberSerializer)} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        examples=_LIST,
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For every member, in an order that stays."""
@@ -74,7 +72,7 @@ class OneMember(ApiView):
         summary="Change a member's role",
         request=RoleChange,
         responses={200: MemberSerializer} | problems(400, 401, 403, 404, 409),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def patch(self, request: Request, org_id: str, user_id: str) -> Response:
         """For owners. The last owner stays one: 409 ``last_owner``."""

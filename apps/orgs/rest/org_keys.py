@@ -73,24 +73,26 @@ class NewOrgKey(Strict):
     expiresAt = serializers.DateTimeField(source="expires_at", required=False)
 
 
-_EXAMPLE = OpenApiExample(
-    "key",
-    {
-        "id": "3kT9vQ2mZa",
-        "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
-        "orgId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
-        "name": "nightly report",
-        "prefix": "leaky_5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69_3kT9vQ2mZa…",
-        "scopes": ["inference"],
-        "allowedModels": None,
-        "allowedIps": ["203.0.113.0/24"],
-        "budget": 1_000_000,
-        "createdAt": "2026-01-31T12:00:00Z",
-        "expiresAt": None,
-        "lastUsedAt": None,
-    },
-    response_only=True,
-)
+_EXAMPLE = {
+    "id": "3kT9vQ2mZa",
+    "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
+    "orgId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
+    "name": "nightly report",
+    "prefix": "leaky_5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69_3kT9vQ2mZa…",
+    "scopes": ["inference"],
+    "allowedModels": None,
+    "allowedIps": ["203.0.113.0/24"],
+    "budget": 1_000_000,
+    "createdAt": "2026-01-31T12:00:00Z",
+    "expiresAt": None,
+    "lastUsedAt": None,
+}
+_PAGE = listing(OrgKeySerializer)
+_CREATED = [
+    OpenApiExample("new key", _EXAMPLE | {"apiKey": "leaky_5f0c6e8a-…_3kT9vQ2mZa…"}, response_only=True),
+    OpenApiExample("request", {"name": "nightly report", "scopes": ["inference"]}, request_only=True),
+]
+_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
 
 
 class OrgKeys(ApiView):
@@ -102,8 +104,8 @@ class OrgKeys(ApiView):
         operation_id="listOrganisationApiKeys",
         summary="List the API keys that an organisation pays for",
         parameters=PAGE_PARAMETERS,
-        responses={200: listing(OrgKeySerializer)} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        responses={200: _PAGE} | problems(400, 401, 403, 404),
+        examples=_LIST,
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For admins and owners, in an order that stays; revoked keys are left out."""
@@ -135,8 +137,8 @@ class ServiceAccountKeys(ApiView):
         operation_id="listServiceAccountApiKeys",
         summary="List the API keys of a service account",
         parameters=PAGE_PARAMETERS,
-        responses={200: listing(OrgKeySerializer)} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        responses={200: _PAGE} | problems(400, 401, 403, 404),
+        examples=_LIST,
     )
     def get(self, request: Request, org_id: str, user_id: str) -> Response:
         """For admins and owners; revoked keys are left out."""
@@ -148,7 +150,7 @@ class ServiceAccountKeys(ApiView):
         summary="Create an API key for a service account; its text is shown once",
         request=NewOrgKey,
         responses={201: CreatedOrgKeySerializer} | problems(400, 401, 403, 404, 409),
-        examples=[_EXAMPLE],
+        examples=_CREATED,
     )
     def post(self, request: Request, org_id: str, user_id: str) -> Response:
         """For admins and owners. The organisation pays; no scope is given that the caller's credential lacks."""

@@ -43,17 +43,15 @@ class OrganisationChange(Strict):
     name = serializers.CharField(max_length=200, validators=[readable])
 
 
-_EXAMPLE = OpenApiExample(
-    "organisation",
-    {
-        "id": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
-        "name": "Analytical Engines",
-        "slug": "engines",
-        "suspended": False,
-        "role": "owner",
-    },
-    response_only=True,
-)
+_EXAMPLE = {
+    "id": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
+    "name": "Analytical Engines",
+    "slug": "engines",
+    "suspended": False,
+    "role": "owner",
+}
+_ONE = [OpenApiExample("organisation", _EXAMPLE, response_only=True)]
+_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
 
 
 class Organisations(ApiView):
@@ -66,7 +64,7 @@ class Organisations(ApiView):
         summary="List the organisations that you belong to",
         parameters=PAGE_PARAMETERS,
         responses={200: listing(OrganisationSerializer)} | problems(400, 401),
-        examples=[_EXAMPLE],
+        examples=_LIST,
     )
     def get(self, request: Request) -> Response:
         """Newest first."""
@@ -77,7 +75,7 @@ class Organisations(ApiView):
         summary="Create an organisation; you become its owner",
         request=NewOrganisation,
         responses={201: OrganisationSerializer} | problems(400, 401, 403, 409),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def post(self, request: Request) -> Response:
         """Tried again with a slug of the caller's, 409 ``organisation_exists`` names the organisation that there is."""
@@ -96,7 +94,7 @@ class OneOrganisation(ApiView):
         operation_id="getOrganisation",
         summary="Read an organisation that you belong to",
         responses={200: OrganisationSerializer} | problems(401, 404),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For every member."""
@@ -107,7 +105,7 @@ class OneOrganisation(ApiView):
         summary="Rename an organisation",
         request=OrganisationChange,
         responses={200: OrganisationSerializer} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def patch(self, request: Request, org_id: str) -> Response:
         """For admins and owners."""

@@ -32,16 +32,14 @@ class NewServiceAccount(Strict):
     name = serializers.CharField(max_length=100, validators=[readable])
 
 
-_EXAMPLE = OpenApiExample(
-    "service account",
-    {
-        "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
-        "username": "svc-engines-1",
-        "name": "nightly report",
-        "enabled": True,
-    },
-    response_only=True,
-)
+_EXAMPLE = {
+    "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
+    "username": "svc-engines-1",
+    "name": "nightly report",
+    "enabled": True,
+}
+_ONE = [OpenApiExample("service account", _EXAMPLE, response_only=True)]
+_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
 
 
 class ServiceAccounts(ApiView):
@@ -54,7 +52,7 @@ class ServiceAccounts(ApiView):
         summary="List the service accounts of an organisation",
         parameters=PAGE_PARAMETERS,
         responses={200: listing(ServiceAccountSerializer)} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        examples=_LIST,
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For admins and owners; disabled ones too."""
@@ -65,7 +63,7 @@ class ServiceAccounts(ApiView):
         summary="Create a service account in an organisation",
         request=NewServiceAccount,
         responses={201: ServiceAccountSerializer} | problems(400, 401, 403, 404),
-        examples=[_EXAMPLE],
+        examples=_ONE,
     )
     def post(self, request: Request, org_id: str) -> Response:
         """For admins and owners."""
