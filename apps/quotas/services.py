@@ -18,12 +18,12 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
-from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientBudget, InsufficientQuota, StoreUnavailable
+from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota, StoreUnavailable
 from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
 from apps.outbox import api as outbox
-from apps.quotas import domain, usage
+from apps.quotas import budgets, domain, usage
 from apps.quotas.domain import Account, Code, Entry, Hold, Settled, Settlement, Status
 from apps.quotas.selectors import balance
 
@@ -82,7 +82,7 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
             raise InsufficientQuota(hold.amount, available, held, granted)
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
         if hold.budget is not None and cursor.rowcount:
-            _hold_budget(cursor, hold.budget, hold.amount)
+            budgets.hold(cursor, hold.budget, hold.amount)
 
 
 _LOCK_ACCOUNT = "SELECT suspended, available, held, granted FROM quotas_account WHERE id = %s FOR UPDATE"
@@ -111,35 +111,6 @@ def _hold_parameters(hold: Hold, ttl_ms: int) -> dict[str, Any]:
         "ttl_ms": ttl_ms,
         "transfer": uuid7(),
     }
-
-
-def _hold_budget(cursor: CursorWrapper, budget: domain.Budget, amount: int) -> None:
-    """Count a new hold against its key's budget; a refusal takes the hold back with its transaction."""
-    cursor.execute(_HOLD_BUDGET, {"key": budget.id, "amount": amount, "budget": budget.tokens})
-    if cursor.rowcount:
-        return
-    cursor.execute(_BUDGET, [budget.id])
-    spent, held = cursor.fetchone() or (0, 0)
-    raise InsufficientBudget(amount, budget.tokens, spent, held)
-
-
-_HOLD_BUDGET = """
-INSERT INTO quotas_key_budget AS kept (key_id, held)
-SELECT %(key)s, %(amount)s WHERE %(amount)s <= %(budget)s
-ON CONFLICT (key_id) DO UPDATE SET held = kept.held + excluded.held
-WHERE kept.spent + kept.held + excluded.held <= %(budget)s
-"""
-
-_BUDGET = "SELECT spent, held FROM quotas_key_budget WHERE key_id = %s"
-
-
-def _move_budget(cursor: CursorWrapper, hold: _Locked, *, released: int, charged: int) -> None:
-    """Tell a key's budget what became of a hold of its: ``released`` is no longer held, ``charged`` was spent."""
-    if hold.budget_id is not None:
-        cursor.execute(_MOVE_BUDGET, [released, charged, hold.budget_id])
-
-
-_MOVE_BUDGET = "UPDATE quotas_key_budget SET held = held - %s, spent = spent + %s WHERE key_id = %s"
 
 
 def _exists(cursor: CursorWrapper, hold: Hold) -> bool:
@@ -276,7 +247,7 @@ def _end(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, status: S
     charged = parts.from_hold + parts.from_available
     _post(cursor, hold, domain.entries_of_end(parts))
     at = _mark(cursor, hold, status, charged=charged, absorbed=parts.absorbed)
-    _move_budget(cursor, hold, released=hold.amount, charged=charged)
+    budgets.move(cursor, hold.budget_id, released=hold.amount, charged=charged)
     moved = usage.Charge(charged, hold.amount, parts.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=False))
     return _settled(hold, charged, parts.absorbed, first=True)
@@ -290,7 +261,7 @@ def _correct(cursor: CursorWrapper, hold: _Locked, settlement: Settlement) -> Se
     _post(cursor, hold, domain.entries_of_correction(correction))
     status = Status.SETTLED if settlement.tokens else Status.RELEASED
     at = _mark(cursor, hold, status, charged=charged, absorbed=absorbed)
-    _move_budget(cursor, hold, released=0, charged=correction.charged)
+    budgets.move(cursor, hold.budget_id, released=0, charged=correction.charged)
     moved = usage.Charge(correction.charged, 0, correction.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=True))
     return _settled(hold, charged, absorbed, first=True)
