@@ -29,6 +29,8 @@ MENU = (
          "Who signs in and owns keys"),
         ("Roles", "badge", "accounts", "role",
          "What users may do, and the tier of a role's name"),
+        ("Sessions", "devices", "accounts", "session",
+         "Where users are signed in"),
         ("Lock-outs", "lock_clock", "axes", "accessattempt",
          "Wrong passwords; let somebody in again"),
         ("API keys", "key", "accounts", "apikey",

@@ -177,10 +177,11 @@ def save_user(user: User) -> None:
         user.token_version = before.token_version  # Raised elsewhere since ``user`` was read, perhaps.
     user.save()
     _record(user, before)
-    touch(CREDENTIALS)
-    if before is not None and _ends_sessions(before, user):
-        end_all(user.pk)
-        user.refresh_from_db(fields=["token_version"])
+    if before is None or not _ends_sessions(before, user):
+        touch(CREDENTIALS)
+        return
+    end_all(user.pk)
+    user.refresh_from_db(fields=["token_version"])
 
 
 @transaction.atomic

@@ -8,14 +8,14 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from apps.accounts import services
 from apps.accounts.models import Role, Session, User
 from apps.accounts.sessions import end_all
-from apps.core.console import HistoryAdmin, ask_first
+from apps.core.console import HistoryAdmin, ask_first, to_rows
 
 admin.site.unregister(Group)
 
@@ -54,15 +54,15 @@ class RoleAdmin(ModelAdmin):
         services.delete_role(obj)
 
 
-class SessionInline(HistoryAdmin, TabularInline):
-    """Where a user is signed in, and was lately."""
+@admin.register(Session)
+class SessionAdmin(HistoryAdmin, ModelAdmin):
+    """Where users are signed in, and were lately. An operator ends them all at once, on the list of users."""
 
-    model = Session
-    fields = readonly_fields = ["kind", "ip", "user_agent", "created_at", "last_seen_at", "expires_at", "ended_at"]
-    ordering = ["-created_at"]
-    per_page = 20
-    max_num = 0
-    tab = True
+    list_display = ["user", "kind", "ip", "user_agent", "created_at", "last_seen_at", "ended_at"]
+    list_filter = ["kind"]
+    list_select_related = ["user"]
+    search_fields = ["user__id", "user__username", "user__email", "ip"]
+    fields = [*list_display, "expires_at"]
 
 
 class PasswordForm(AdminPasswordChangeForm):
@@ -87,13 +87,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # not g
     list_filter = ["kind", "roles", "is_active", "is_staff", "is_superuser"]
     search_fields = ["username", "email", "first_name", "last_name", "id"]
     date_hierarchy = "date_joined"
-    readonly_fields = ["id", "email_verified_at", "last_login", "date_joined"]
+    readonly_fields = ["id", "email_verified_at", "sessions", "last_login", "date_joined"]
     filter_horizontal = ["roles", "groups", "user_permissions"]
-    inlines = [SessionInline]
     actions = ["sign_out_everywhere"]
     fieldsets = [
         (None, {"fields": ["id", "username", "password", "email", "email_verified_at", "first_name", "last_name"]}),
-        ("May do", {"fields": ["kind", "roles", "is_active"]}),
+        ("May do", {"fields": ["kind", "roles", "is_active", "sessions"]}),
         ("In this console", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
         ("Dates (UTC)", {"fields": ["last_login", "date_joined"]}),
     ]
@@ -115,6 +114,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # not g
     def role_names(self, user: User) -> str:
         """Names of the user's roles."""
         return ", ".join(role.name for role in user.roles.all())
+
+    @display(description="Sessions")
+    def sessions(self, user: User) -> str:
+        """The way to them."""
+        return to_rows("accounts_session", user.pk, "Where the user is signed in")
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001
         """Through the service, so that gateways forget who the user was."""

@@ -113,7 +113,7 @@ def test_every_failure_hashes_once(all_kinds: None, settings: Settings, name: st
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_every_failure_takes_the_same_time(ada: User, settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
     settings.AXES_FAILURE_LIMIT = 10**6
