@@ -31,6 +31,7 @@ APPLICATIONS = {
     "config": "config-server",
     "console": "console",
     "admin": "console",
+    "account": "auth-server",
 }
 """The name under which dashboards and alert rules know a service, by its name here or its URLs' namespace."""
 
