@@ -1,6 +1,5 @@
 """Reads of users and credentials."""
 
-import hashlib
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -81,10 +80,9 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
     return tuple(granted.values_list("role__name", flat=True).order_by("role__name"))
 
 
-def signed_in_at(user: User, browser: str | None) -> datetime:
-    """When ``user`` signed in with this browser session (its cookie); else when they last did anywhere."""
-    digest = hashlib.sha256((browser or "").encode()).hexdigest()
-    here = Session.objects.filter(user=user, kind=Session.Kind.BROWSER, browser_key=digest)
+def signed_in_at(user: User, session_id: str) -> datetime:
+    """When ``user`` opened this browser session; without one, when they last signed in anywhere."""
+    here = Session.objects.filter(pk__in=_uuids(session_id), user=user, kind=Session.Kind.BROWSER)
     return here.values_list("created_at", flat=True).first() or user.last_login or user.date_joined
 
 
