@@ -34,6 +34,10 @@ from apps.accounts.oauth.scopes import EVERY_SCOPE
 from apps.accounts.oauth.validator import ID_TOKEN_TYPE
 from apps.accounts.selectors import database_now, signed_in_at
 from apps.core.errors import InvalidCredential
+from apps.core.http.redirects import forms_may_lead_to
+
+SESSION_ID = "leaky_session_id"
+"""Where Django's session keeps the id of its row, once somebody has signed in on our page."""
 
 
 class SeeOther(OAuth2ResponseRedirect):
@@ -97,14 +101,16 @@ class AuthorizeView(OAuthLibMixin, TemplateResponseMixin, View):
         if decision is None and (wish.asks_consent or not allowed_before(cast("User", request.user), client, scopes)):
             if wish.silent:
                 raise ConsentRequired(request=asked["request"])
-            return self.render_to_response(page(request, client, scopes, asked["redirect_uri"]))
+            consent = self.render_to_response(page(request, client, scopes, asked["redirect_uri"]))
+            forms_may_lead_to(consent, asked["redirect_uri"])
+            return consent
         if decision is False:
             raise AccessDeniedError(request=asked["request"])
         return self._hand_out(request, scopes, asked)
 
     @transaction.atomic
     def _hand_out(self, request: HttpRequest, scopes: list[str], asked: dict[str, Any]) -> HttpResponse:
-        asked["signed_in_at"] = signed_in_at(cast("User", request.user), request.session.session_key)
+        asked["signed_in_at"] = signed_in_at(cast("User", request.user), request.session.get(SESSION_ID, ""))
         uri, *_rest = self.create_authorization_response(request, " ".join(scopes), asked, allow=True)
         return SeeOther(with_issuer(uri), asked["request"].client.get_allowed_schemes())
 
@@ -121,7 +127,7 @@ def must_sign_in(request: HttpRequest, wish: wishes.Wish) -> bool:
     """Whether nobody is signed in here, or not lately enough for the client."""
     if not request.user.is_authenticated:
         return True
-    return wish.sign_in_again(signed_in_at(request.user, request.session.session_key), database_now())
+    return wish.sign_in_again(signed_in_at(request.user, request.session.get(SESSION_ID, "")), database_now())
 
 
 def way_to_sign_in(request: HttpRequest, now: datetime) -> str:

@@ -13,6 +13,7 @@ from oauthlib.common import add_params_to_uri
 from apps.accounts.models import Application, User
 from apps.accounts.oauth.authorize import SeeOther
 from apps.accounts.oauth.validator import end_tokens
+from apps.core.http.redirects import forms_may_lead_to
 
 
 class LogoutView(RPInitiatedLogoutView):
@@ -35,6 +36,13 @@ class LogoutView(RPInitiatedLogoutView):
         if found is None:
             raise InvalidOIDCClientError
         return found
+
+    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
+        """The question, whose answer may lead back to the client; or why it cannot be asked."""
+        response: HttpResponse = super().render_to_response(context, **response_kwargs)
+        if back := self.oidc_data.get("post_logout_redirect_uri"):
+            forms_may_lead_to(response, back)
+        return response
 
     def do_logout(
         self,

@@ -7,11 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 import requests
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import signing
-from apps.accounts.models import User
-from tests.integration.oauth.conftest import Party, Register, allow, answer_of, sign_in
+from apps.accounts.models import Session, User
+from apps.accounts.oauth.authorize import SESSION_ID
+from tests.integration.oauth.conftest import BACKEND, Party, Register, allow, answer_of, sign_in
 
 
 def sent_to_sign_in(answer: requests.Response) -> dict[str, str]:
@@ -83,6 +85,22 @@ def test_auth_time_is_the_sign_in(party: Party, browser: requests.Session, perso
     claims = jwt.decode(party.tokens(browser)["id_token"], options={"verify_signature": False})
     assert claims["auth_time"] == int(signed_in.timestamp())
     assert abs(claims["iat"] - time.time()) < 10
+
+
+def test_auth_time_is_that_of_this_browser(party: Party, person: User) -> None:
+    User.objects.filter(pk=person.pk).update(last_login=timezone.now())
+    opened_at = timezone.now() - timedelta(minutes=9)
+    row = Session.objects.create(user=person, kind=Session.Kind.BROWSER, expires_at=timezone.now() + timedelta(days=1))
+    Session.objects.filter(pk=row.pk).update(created_at=opened_at)
+    client = Client()
+    client.force_login(person, backend=BACKEND)
+    stored = client.session
+    stored[SESSION_ID] = str(row.pk)
+    stored.save()
+    with requests.Session() as browser:
+        browser.cookies.set("sessionid", str(stored.session_key))
+        claims = jwt.decode(party.tokens(browser)["id_token"], options={"verify_signature": False})
+    assert claims["auth_time"] == int(opened_at.timestamp())
 
 
 def test_id_token_hint(party: Party, browser: requests.Session, person: User) -> None:
