@@ -1,10 +1,6 @@
 """Reads of users and credentials."""
 
-<<<<<<< HEAD
-import hashlib
 from collections.abc import Collection
-=======
->>>>>>> oauth
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -150,21 +146,14 @@ def roles_of(user_id: UUID) -> tuple[str, ...]:
     return tuple(granted.values_list("role__name", flat=True).order_by("role__name"))
 
 
-<<<<<<< HEAD
 def sessions_for(user_id: UUID) -> QuerySet[Session]:
     """A user's open sessions."""
     return Session.objects.filter(user=user_id, ended_at=None, expires_at__gt=Now())
 
 
-def signed_in_at(user: User, browser: str | None) -> datetime:
-    """When ``user`` signed in with this browser session (its cookie); else when they last did anywhere."""
-    digest = hashlib.sha256((browser or "").encode()).hexdigest()
-    here = Session.objects.filter(user=user, kind=Session.Kind.BROWSER, browser_key=digest)
-=======
 def signed_in_at(user: User, session_id: str) -> datetime:
     """When ``user`` opened this browser session; without one, when they last signed in anywhere."""
     here = Session.objects.filter(pk__in=_uuids(session_id), user=user, kind=Session.Kind.BROWSER)
->>>>>>> oauth
     return here.values_list("created_at", flat=True).first() or user.last_login or user.date_joined
 
 

@@ -1,8 +1,8 @@
 """Callers of two organisations, with every kind of credential; and things of theirs to be asked for."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from django.utils import timezone
@@ -16,6 +16,9 @@ from apps.orgs import invitations, service_accounts
 from apps.orgs.domain import Standing
 from apps.orgs.models import Organisation
 from tests.functional.identities import access_token, client_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JWT, OAUTH2, KEY, NARROW_KEY = "jwt", "oauth2", "key", "narrow key"
 KINDS = (JWT, OAUTH2, KEY, NARROW_KEY)

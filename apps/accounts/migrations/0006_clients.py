@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0003_shipped_roles"),
+        ("accounts", "0005_one_user_an_address"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db.models.functions import Lower
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0003_shipped_roles")]
+    dependencies = [("accounts", "0004_key_budgets")]
     operations = [
         migrations.AddConstraint(
             model_name="user",
