@@ -2,11 +2,12 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, path
 
 from apps.core.http import errors
 from apps.core.http.permissions import ANYONE, declare, insist_on_permissions
 from leaky_tokens import health
+from leaky_tokens.services import routes_of
 
 handler404 = errors.no_route
 handler500 = errors.broken
@@ -17,13 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", declare(ANYONE, health.metrics), name="metrics"),
 ]
 
-if "auth" in settings.SERVICES:
-    urlpatterns += [
-        path("", include("apps.accounts.rest.urls")),
-        path("", include("apps.accounts.oauth.urls")),  # at the top: the library looks its namespace up there
-        path("", include("apps.orgs.rest.urls")),
-        path("account", include("apps.accounts.pages.urls")),
-    ]
+for service in settings.SERVICES:
+    urlpatterns += routes_of(service)
 
 if "console" in settings.SERVICES:
     admin.site.index_title = "Operators' console"

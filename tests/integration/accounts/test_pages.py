@@ -170,7 +170,10 @@ def test_looking_changes_nothing(signed_in: Client, person: User, path: str, met
     assert Session.objects.filter(user=person, ended_at=None).count() == 1
 
 
-@pytest.mark.parametrize("path", ["/resend", "/sessions/end", f"/sessions/{uuid4()}/end", "/applications/a/disconnect"])
+@pytest.mark.parametrize(
+    "path",
+    ["/resend", "/sessions/end", "/sessions/0f8fad5b-d9cb-469f-a165-70867728950e/end", "/applications/a/disconnect"],
+)
 def test_what_changes_something_is_posted_by_somebody(client: Client, signed_in: Client, path: str) -> None:
     assert signed_in.get(f"/account{path}").status_code == 405
     assert Client().post(f"/account{path}")["Location"] == "/account/sign-in?next=/account"

@@ -14,7 +14,7 @@ from gateway.control_plane import Principal
 from gateway.errors import ApiError
 from tests.unit.gateway.callers import Directory, bearer, exchange, somebody
 
-ORG = uuid4()
+ORG = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
 
 
 def key_of(directory: Directory, principal: Principal) -> str:
