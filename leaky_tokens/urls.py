@@ -22,6 +22,7 @@ if "auth" in settings.SERVICES:
         path("", include("apps.accounts.rest.urls")),
         path("", include("apps.orgs.rest.urls")),
         path("", include("apps.audit.rest.urls")),
+        path("account", include("apps.orgs.pages.urls")),
         path("account", include("apps.accounts.pages.urls")),
     ]
 
