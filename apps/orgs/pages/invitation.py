@@ -1,12 +1,15 @@
 """The page to which an invitation's e-mail leads."""
 
+from typing import cast
+from uuid import UUID
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from apps.core.errors import NotFound, Refused
 from apps.core.http.pages import message, page, signed_in
-from apps.orgs import invitations
+from apps.orgs.memberships import accept_invitation
 
 
 @page("GET", "POST")
@@ -16,7 +19,7 @@ def accept(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "account/invitation.html")
     try:
-        invitations.accept(request.GET.get("token", ""), request.user.pk)
+        accept_invitation(request.GET.get("token", ""), cast("UUID", request.user.pk))
     except NotFound:
         return _refused(request, "The invitation is too old, was used or taken back. Please ask for another.", 404)
     except Refused as error:

@@ -3,19 +3,25 @@
 import re
 
 import pytest
+from apps.orgs.invitations import invite
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from apps.accounts.api import open_user
 from apps.accounts.models import User
 from apps.orgs.api import open_organisation
 from apps.orgs.domain import Standing
-from apps.orgs.invitations import invite
 from apps.orgs.models import Membership, Organisation
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.orgs.page_urls")]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def pages(settings: Settings) -> None:
+    """Of the service ``auth`` the pages."""
+    settings.ROOT_URLCONF = "tests.integration.orgs.page_urls"
 
 
 @pytest.fixture
