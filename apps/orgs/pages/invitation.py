@@ -1,7 +1,6 @@
 """The page to which an invitation's e-mail leads."""
 
-from typing import cast
-from uuid import UUID
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +9,9 @@ from django.shortcuts import render
 from apps.core.errors import NotFound, Refused
 from apps.core.http.pages import message, page, signed_in
 from apps.orgs.memberships import accept_invitation
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 @page("GET", "POST")
