@@ -16,4 +16,5 @@ def _auth() -> Routes:
         path("", include("apps.accounts.oauth.urls")),  # at the top: the library looks its namespace up there
         path("", include("apps.orgs.rest.urls")),
         path("account", include("apps.accounts.pages.urls")),
+        path("", include("leaky_tokens.openapi.views")),
     ]
