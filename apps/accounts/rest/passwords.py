@@ -103,7 +103,7 @@ class PasswordReset(ApiView):
         operation_id="requestPasswordReset", summary="Forgot my password", tags=["auth"],
         request=ResetRequestSerializer, responses={202: MessageSerializer} | problems(400, 503),
         examples=[
-            OpenApiExample("answer", _SENT, response_only=True),
+            OpenApiExample("answer", _SENT, response_only=True, status_codes=["202"]),
             OpenApiExample("whose", {"email": "ada@example.com"}, request_only=True),
         ],
     )  # fmt: skip
@@ -159,7 +159,9 @@ class EmailVerificationRequest(ApiView):
     @extend_schema(
         operation_id="resendVerification", summary="Send the link again", tags=["auth"], request=None,
         responses={202: MessageSerializer} | problems(401, 403, 503),
-        examples=[OpenApiExample("answer", {"message": "A link is on its way."}, response_only=True)],
+        examples=[
+            OpenApiExample("answer", {"message": "A link is on its way."}, response_only=True, status_codes=["202"]),
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """At most one a minute, and none once the address is proved."""
