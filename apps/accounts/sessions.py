@@ -8,10 +8,10 @@ from django.contrib.sessions.models import Session as CookieSession
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from oauth2_provider.models import Grant, RefreshToken
+from oauth2_provider.models import RefreshToken
 
 from apps.accounts.domain import Visitor
-from apps.accounts.models import Session, User
+from apps.accounts.models import Grant, Session, User
 from apps.audit.api import Subject, record
 from apps.config.api import CREDENTIALS, touch
 
