@@ -33,7 +33,7 @@ def save_client(client: Application) -> None:
     client.save()
     if before.user_id != client.user_id:
         end_tokens(client, None)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"client:{client.client_id}")
     record("client.changed", _subject(client), _state(before), _state(client))
 
 
@@ -52,7 +52,7 @@ def delete_client(client: Application) -> None:
     """The client and all its tokens."""
     record("client.deleted", _subject(client), _state(client), None)
     client.delete()
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"client:{client.client_id}")
 
 
 @transaction.atomic
@@ -71,7 +71,7 @@ def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id:
     if not check_password(secret, client.client_secret):
         client.client_secret = secret
         client.save()
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"client:{client_id}")
     account: UUID | None = client.user_id
     if account is None:
         raise LookupError(f"client {client_id} has no account")

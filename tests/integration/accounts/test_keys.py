@@ -119,12 +119,6 @@ def test_the_row_holds_nothing_of_the_secret(key: tuple[ApiKey, str], settings: 
         find_key(text)
 
 
-def test_every_write_raises_the_version(owner: User) -> None:
-    before = versions()[CREDENTIALS]
-    row, _ = create_api_key(owner, "laptop")
-    revoke_api_key(row.pk)
-    save_user(owner)
-    assert versions()[CREDENTIALS] == before + 3
 
 
 def test_a_user_is_opened_once_and_mended_when_they_differ(owner: User) -> None:
