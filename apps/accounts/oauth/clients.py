@@ -72,7 +72,7 @@ def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id:
     if not check_password(secret, client.client_secret):
         client.client_secret = secret
         client.save()
-        touch(CREDENTIALS, f"client:{client.client_id}")
+        touch(CREDENTIALS, f"client:{client_id}")
     account: UUID | None = client.user_id
     if account is None:
         raise LookupError(f"client {client_id} has no account")
