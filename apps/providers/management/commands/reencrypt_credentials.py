@@ -8,7 +8,7 @@ from apps.providers.api import reencrypt_credentials
 
 
 class Command(BaseCommand):
-    help = "Seal every provider credential with the newest of LEAKY_CREDENTIAL_KEYS; older keys can be dropped then."
+    help = "Seal provider credentials with the newest of LEAKY_CREDENTIAL_KEYS; signing keys need a rotation (operations.md)."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         self.stdout.write(f"{reencrypt_credentials()} credentials sealed anew")
