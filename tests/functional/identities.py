@@ -26,14 +26,13 @@ def access_token(user_id: UUID) -> str:
     return signing.sign(first_party_claims(user_id))
 
 
-def client_token(user_id: UUID, scope: str) -> tuple[str, Application]:
-    """A token that a new OAuth2 client got for itself, and the client."""
+def client_token(user_id: UUID, scope: str, issuer: str) -> tuple[str, Application]:
+    """A token that a new OAuth2 client got for itself, and the client. ``issuer`` is where the system is reached."""
     user = User.objects.get(pk=user_id)
     client = Application.objects.create(
         name=f"client-{uuid4().hex[:12]}", user=user, client_type=Application.CLIENT_CONFIDENTIAL,
         authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS, allowed_scopes=scope.split(),
     )  # fmt: skip
-    issuer = signing.trust().oauth_issuer
     text = signing.sign({**_usual(user), "iss": issuer, "client_id": client.client_id, "scope": scope})
     AccessToken.objects.create(
         user=user, application=client, token=text, token_checksum=hashlib.sha256(text.encode()).hexdigest(),

@@ -62,10 +62,11 @@ class Public:
 class Protocol:
     """A page or an OAuth2 endpoint: no credential of the API lets anybody in.
 
-    ``status`` is what GET answers to all of them alike.
+    ``status`` is what GET answers to all of them alike; ``path`` is what is asked for where the route has no plain one.
     """
 
     status: int
+    path: str = ""
 
 
 AUTH, ORG = "/api/v1/auth", "/api/v1/orgs/{org_id}"
@@ -88,9 +89,9 @@ ROWS: dict[str, Row | Public | Protocol] = {
     f"GET {AUTH}/api-keys": Row(kinds=WIDE, query="?userId={own_id}"),
     f"POST {AUTH}/api-keys": Row(kinds=WIDE, body={"userId": "{own_id}", "name": "matrix"}),
     f"DELETE {AUTH}/api-keys": Row(kinds=WIDE, query="?userId={own_id}&apiKeyId={own_key}"),
-    f"GET {AUTH}/api-keys/{{key_id}}": Row(MANAGERS, WIDE),
-    f"PATCH {AUTH}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, body={"name": "matrix"}),
-    f"POST {AUTH}/api-keys/{{key_id}}/rotate": Row(OWNERS, WIDE, fresh=("key_id",), body={}),
+    f"GET {AUTH}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, {"member": 404}),
+    f"PATCH {AUTH}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, {"member": 404}, body={"name": "matrix"}),
+    f"POST {AUTH}/api-keys/{{key_id}}/rotate": Row(OWNERS, WIDE, {"member": 404}, fresh=("key_id",), body={}),
     "GET /api/v1/orgs": Row(),
     "POST /api/v1/orgs": Row(kinds=WIDE, body={}),
     f"GET {ORG}": Row(MEMBERS),
@@ -113,8 +114,32 @@ ROWS: dict[str, Row | Public | Protocol] = {
     f"GET {ORG}/api-keys": Row(MANAGERS, WIDE),
     f"DELETE {ORG}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, fresh=("key_id",)),
     "GET /api/v1/audit": Row(MANAGERS, WIDE, query="?orgId={org_id}"),
-    "* /v3/api-docs": Public(200),
-    "* /api/schema/": Public(200),
-    "* /swagger-ui.html": Public(200),
-    "* /redoc": Public(200),
+    "* /v3/api-docs": Protocol(200),
+    "* /api/schema/": Protocol(200),
+    "* /swagger-ui.html": Protocol(200),
+    "* /redoc": Protocol(200),
+    "* /oauth2/authorize": Protocol(400),
+    "* /oauth2/token": Protocol(405),
+    "* /oauth2/revoke": Protocol(405),
+    "* /oauth2/introspect": Protocol(405),
+    "* /oauth2/userinfo": Protocol(401),
+    "* /oauth2/logout": Protocol(303),
+    "* /oauth2/jwks": Protocol(200),
+    "* /.well-known/jwks.json": Protocol(200),
+    "* /.well-known/openid-configuration": Protocol(200),
+    "* /.well-known/oauth-authorization-server": Protocol(200),
+    "* /account": Protocol(302),
+    "* /account/sign-in": Protocol(200),
+    "* /account/sign-out": Protocol(200),
+    "* /account/sign-up": Protocol(200),
+    "* /account/forgot": Protocol(200),
+    "* /account/reset": Protocol(200),
+    "* /account/verify": Protocol(200),
+    "* /account/resend": Protocol(405),
+    "* /account/password": Protocol(302),
+    "* /account/invitation": Protocol(302),
+    "* /account/sessions/end": Protocol(405),
+    "* /account/sessions/{session_id}/end": Protocol(405),
+    "* /account/applications/{client_id}/disconnect": Protocol(405),
+    "* /account^(/.*)?$": Protocol(404, "/account/nowhere"),
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -38,14 +39,14 @@ class Person:
         return UUID(str(self.user.pk))
 
 
-def person(*, admin: bool = False) -> Person:
+def person(issuer: str, *, admin: bool = False) -> Person:
     """A new user, with the role ADMIN if wanted."""
     name = f"p{uuid4().hex[:12]}"
     user = accounts.open_user(username=name, email=f"{name}@example.org", password=uuid4().hex)
     if admin:
         user.roles.add(Role.objects.get(name=ADMIN))
     makers: dict[str, Callable[[User], str]] = {
-        JWT: first_party_token, OAUTH2: _oauth2_token, KEY: _wide_key, NARROW_KEY: _narrow_key,
+        JWT: first_party_token, OAUTH2: partial(_oauth2_token, issuer=issuer), KEY: _wide_key, NARROW_KEY: _narrow_key,
     }  # fmt: skip
     return Person(user, {kind: make(user) for kind, make in makers.items()})
 
@@ -55,8 +56,8 @@ def first_party_token(user: User) -> str:
     return access_token(UUID(str(user.pk)))
 
 
-def _oauth2_token(user: User) -> str:
-    return client_token(UUID(str(user.pk)), " ".join(sorted(ALL_SCOPES)))[0]
+def _oauth2_token(user: User, issuer: str) -> str:
+    return client_token(UUID(str(user.pk)), " ".join(sorted(ALL_SCOPES)), issuer)[0]
 
 
 def _wide_key(user: User) -> str:
@@ -75,10 +76,12 @@ class World:
     people: dict[str, Person] = field(default_factory=dict)
 
 
-def world() -> World:
-    """A new one."""
+def world(issuer: str) -> World:
+    """A new one; ``issuer`` is where the system is reached."""
     first, second = (orgs.open_organisation(f"o{uuid7().hex[-12:]}", "Matrix") for _ in range(2))
-    people = {name: person(admin=name == "operator") for name in ("owner", "admin", "member", "stranger", "operator")}
+    people = {
+        name: person(issuer, admin=name == "operator") for name in ("owner", "admin", "member", "stranger", "operator")
+    }
     for role in ("owner", "admin", "member"):
         orgs.join(first, people[role].id, role)
     orgs.join(second, people["stranger"].id, "owner")

@@ -37,7 +37,7 @@ def test_tokens_call_models_and_their_user_pays(caller: Caller, oracle: Oracle) 
     user = caller.payer.user_id
     before = oracle.calls()
 
-    answers = [call(caller, token) for token in (access_token(user), client_token(user, INFERENCE)[0])]
+    answers = [call(caller, token) for token in (access_token(user), client_token(user, INFERENCE, caller.url)[0])]
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert oracle.calls() == before + 2
@@ -101,7 +101,7 @@ def end(user: User, how: str) -> None:
 
 
 def test_a_revoked_token_of_a_client_ends(caller: Caller) -> None:
-    token, client = client_token(caller.payer.user_id, INFERENCE)
+    token, client = client_token(caller.payer.user_id, INFERENCE, caller.url)
     assert models(caller, token).status_code == 200
 
     with transaction.atomic():
@@ -112,7 +112,7 @@ def test_a_revoked_token_of_a_client_ends(caller: Caller) -> None:
 
 
 def test_33_what_a_credential_was_not_given_is_403(caller: Caller) -> None:
-    narrow, _ = client_token(caller.payer.user_id, TOKENS_READ)
+    narrow, _ = client_token(caller.payer.user_id, TOKENS_READ, caller.url)
 
     with caller.leaving_no_trace():
         answers = [call(caller, narrow), models(caller, narrow)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from django.urls import URLPattern, URLResolver
-from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.exceptions import MethodNotAllowed, NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -74,13 +74,16 @@ class Declared(BasePermission):
         """True, or the refusal.
 
         Raises:
+            MethodNotAllowed: 405, the route does not take it.
             NotAuthenticated: 401, nobody is signed in.
             PermissionDenied: 403 ``insufficient_scope``, or the role is missing.
         """
         declared: Mapping[str, Permission] = view.permissions  # type: ignore[attr-defined]
         permission = declared.get(str(request.method))
-        if permission is None or not permission.signed_in:
-            return permission is not None
+        if permission is None:
+            raise MethodNotAllowed(str(request.method))
+        if not permission.signed_in:
+            return True
         caller = cast("Caller", request.user)
         if not caller.is_authenticated:
             raise NotAuthenticated
