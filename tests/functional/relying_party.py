@@ -58,10 +58,10 @@ class Browser(httpx.Client):
         form = _Hidden(page.text).fields | fields
         return self._follow(self.post(page.url, data=form, headers={"Origin": str(self.base_url).rstrip("/")}))
 
-    def sign_in(self, page: httpx.Response, person: User) -> httpx.Response:
+    def sign_in(self, page: httpx.Response, person: User, password: str = PASSWORD) -> httpx.Response:
         """Sign in on the sign-in page that the browser was led to."""
         assert page.url.path == "/account/sign-in", page.url
-        return self.submit(page, username=person.username, password=PASSWORD)
+        return self.submit(page, username=person.username, password=password)
 
     def _follow(self, answer: httpx.Response) -> httpx.Response:
         for _ in range(MOST_REDIRECTS):
@@ -123,10 +123,12 @@ def register(gateway_url: str) -> RelyingParty:
     return RelyingParty(gateway_url, client, create_client(client))
 
 
-def come_in(party: RelyingParty, browser: Browser, person: User, **options: str) -> dict[str, Any]:
+def come_in(
+    party: RelyingParty, browser: Browser, person: User, *, password: str = PASSWORD, **options: str
+) -> dict[str, Any]:
     """The whole way: sign in, allow, and the tokens."""
     address, state = party.way_in(**options)
-    consent = browser.sign_in(browser.open(address), person)
-    back = browser.submit(consent, allow="true")
+    consent = browser.sign_in(browser.open(address), person, password)
+    back = consent if consent.has_redirect_location else browser.submit(consent, allow="true")
     assert back.status_code == 303, back.text
     return party.tokens(back.headers["location"], state)
