@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 
 from apps.accounts import api as accounts
 from apps.orgs import api as orgs
+from leaky_tokens.local.system import System
 from leaky_tokens.openapi import document
 from tests.functional.people import JWT, Person, first_party_token, person
 
@@ -85,6 +86,16 @@ def callers(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterat
         key, _text = accounts.create_api_key(owner.user, "described", org_id=org.pk)
         ids = {"org_id": str(org.pk), "user_id": str(member.id), "key_id": key.pk, "userId": str(owner.id)}
         yield Callers(stranger, owner, ids)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_broke(system: System) -> Iterator[None]:
+    """No call of this module leaves a failure in the log of a service or of the gateway, whatever it answered."""
+    logs = [system.place.log(name) for name in ("services", "gateway")]
+    before = [log.stat().st_size for log in logs]
+    yield
+    said = [log.read_bytes()[size:] for log, size in zip(logs, before, strict=True)]
+    assert [line for text in said for line in text.splitlines() if b'"request.failed"' in line] == []
 
 
 def _at_home(case: Case, ids: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ PRIVILEGES = frozenset({"admin", "is_admin", "is_staff", "is_superuser", "role",
 
 
 class Strict(serializers.Serializer[Any]):
-    """Refuses every field that it does not declare, by name. For all new routes."""
+    """Refuses every field that it does not declare, by name, and numbers for texts or flags. For all new routes."""
 
     def to_internal_value(self, data: Any) -> Any:
         """The checked values.
@@ -26,6 +26,7 @@ class Strict(serializers.Serializer[Any]):
         """
         if isinstance(data, Mapping):
             _refuse(set(data) - writable(self))
+            _insist_on_types(self, data)
         return super().to_internal_value(data)
 
 
@@ -65,6 +66,19 @@ def fields_of(model: type[Model] | None) -> frozenset[str]:
 def snake_case(name: str) -> str:
     """``isStaff`` as ``is_staff``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _insist_on_types(serializer: serializers.Serializer[Any], data: Mapping[Any, Any]) -> None:
+    """Django REST framework would take 0 for the text "0", or for false: what the API's description does not allow."""
+    errors = {}
+    for name, field in serializer.fields.items():
+        value = data.get(name)
+        if isinstance(field, serializers.CharField) and isinstance(value, int | float):
+            errors[name] = ["Not a valid string."]
+        if isinstance(field, serializers.BooleanField) and not isinstance(value, bool | None):
+            errors[name] = ["Must be a valid boolean."]
+    if errors:
+        raise serializers.ValidationError(errors)
 
 
 def _refuse(names: Iterable[Any]) -> None:

@@ -45,3 +45,24 @@ def test_a_lenient_request_ignores_what_means_nothing_here() -> None:
 def test_what_is_no_object_is_refused(body: Any) -> None:
     assert not Stern(data=body).is_valid()
     assert not Mild(data=body).is_valid()
+
+
+class _Typed(Strict):
+    word = serializers.CharField(required=False, allow_null=True)
+    flag = serializers.BooleanField(required=False)
+
+
+@pytest.mark.parametrize(
+    ("data", "wrong"),
+    [
+        ({"word": "0", "flag": False}, set()),
+        ({"word": None}, set()),
+        ({}, set()),
+        ({"word": 0, "flag": 0}, {"word", "flag"}),
+        ({"word": 1.5, "flag": "true"}, {"word", "flag"}),
+    ],
+)
+def test_strict_takes_no_number_for_a_text_and_nothing_else_for_a_flag(data: dict[str, Any], wrong: set[str]) -> None:
+    serializer = _Typed(data=data)
+    assert serializer.is_valid() is (not wrong)
+    assert set(serializer.errors) == wrong
