@@ -1,7 +1,7 @@
 # Every command of the project. `make` alone lists them. Needs CPython 3.11-3.13 (PYTHON=… to choose) and nothing else.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run stop status logs reset test test-long lint format types migrations deploy check bench lock
+.PHONY: help install install-dev run stop status logs reset test test-long lint format types migrations deploy check bench pages lock
 
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
@@ -81,5 +81,11 @@ bench: install-dev ## Measure; see docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
 ##@ Maintain
+# Without this shell's values: the pages show defaults.
+pages: install-dev ## Render docs/configuration.md and docs/permissions.md from the code
+	for page in configuration permissions; do \
+		env -i PATH="$$PATH" DJANGO_SETTINGS_MODULE=leaky_tokens.settings.test \
+			$(BIN)/python -m leaky_tokens.$$page || exit 1; done
+
 lock: install ## Lock requirements/*.in again; ARGS="--upgrade" for newer versions
 	cd requirements && for name in $(LOCKS); do ../$(COMPILE) $(ARGS) $$name.in -o $$name.txt || exit 1; done

@@ -16,7 +16,8 @@ SECTIONS = {
     "Gateway": "gateway.settings",
     "Workers": "workers.settings",
 }
-_SECRETS = ("DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS")
+_INSISTED_ON = ("DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS", "LEAKY_INTERNAL_KEYS")
+"""What production settings do not start without; their values are not shown."""
 
 INTRODUCTION = """# Configuration
 
@@ -31,7 +32,7 @@ database, is edited in the console, and reaches every gateway within a second.
 
 def render() -> str:
     """The page as it should be."""
-    for name in _SECRETS:
+    for name in _INSISTED_ON:
         os.environ.setdefault(name, "unset")
     sections = [_section(title, module) for title, module in SECTIONS.items()]
     return "\n".join([INTRODUCTION, *sections])

@@ -15,5 +15,7 @@ def _auth() -> Routes:
         path("", include("apps.accounts.rest.urls")),
         path("", include("apps.accounts.oauth.urls")),  # at the top: the library looks its namespace up there
         path("", include("apps.orgs.rest.urls")),
-        path("account", include("apps.accounts.pages.urls")),
+        path("account", include("apps.orgs.pages.urls")),
+        path("account", include("apps.accounts.pages.urls")),  # after the others: it answers for all of /account
+        path("", include("leaky_tokens.openapi.views")),
     ]

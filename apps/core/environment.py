@@ -1,7 +1,7 @@
 """Settings read from the environment: typed, bounded, and listed, so that the documentation cannot lag behind.
 
 Each reader takes the variable's name, its default and its bounds, returns the value, and remembers the declaration;
-``docs/configuration.md`` is rendered from :data:`DECLARED` (``manage.py render_configuration``) and a test holds the
+``docs/configuration.md`` is rendered from :data:`DECLARED` (``make pages``) and a test holds the
 two against each other.
 """
 

@@ -316,6 +316,12 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Leaky Tokens API",
+    "DESCRIPTION": "An LLM API gateway with a bank inside.",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.0.3",
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -6,7 +6,9 @@ import sys
 
 from leaky_tokens.configuration import PAGE
 
-FORGOTTEN = ("DATABASE_", "REDIS_URL", "QUOTA_REDIS_URL", "GATEWAY_", "WORKER_", "LEAKY_", "DJANGO_SECRET_KEY")
+FORGOTTEN = (
+    "DATABASE_", "REDIS_URL", "QUOTA_REDIS_URL", "GATEWAY_", "WORKER_", "LEAKY_", "EMAIL_URL", "DJANGO_SECRET_KEY",
+)  # fmt: skip
 
 
 def test_the_page_is_rendered_from_the_declarations() -> None:

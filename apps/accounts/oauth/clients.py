@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
+from oauth2_provider.models import clear_expired
 
 from apps.accounts.models import Application, User
 from apps.accounts.oauth.validator import end_tokens
@@ -76,6 +77,14 @@ def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id:
     if account is None:
         raise LookupError(f"client {client_id} has no account")
     return account
+
+
+def purge() -> None:
+    """Delete what can never be used again: codes and tokens that have expired. No gateway need hear of them.
+
+    Refresh tokens that were used stay until they could not be refreshed any more, to tell that one is used again.
+    """
+    clear_expired()
 
 
 def _robot(client_id: str, scopes: list[str], org_id: UUID | None) -> Application:

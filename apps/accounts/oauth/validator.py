@@ -23,7 +23,7 @@ from apps.accounts.oauth.generators import CLIENT_CREDENTIALS, version_of
 from apps.config.api import CREDENTIALS, touch
 from apps.core.errors import InvalidCredential
 
-AUTHORIZATION_CODE = "authorization_code"
+AUTHORIZATION_CODE, REFRESH = "authorization_code", "refresh_token"
 ID_TOKEN_TYPE = "JWT"  # noqa: S105 (a media type)
 
 CODE_LIFE = timedelta(seconds=oauth2_settings.AUTHORIZATION_CODE_EXPIRE_SECONDS)
@@ -130,10 +130,10 @@ class Validator(OAuth2Validator):
     def _save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
         if request.grant_type == AUTHORIZATION_CODE and scopes.OFFLINE not in request.scopes:
             token.pop("refresh_token", None)
-        # A refresh ends the access token before it. Gateways may go on with that one until they forget it anyway: it is
-        # in the same hands, and if every refresh of every client made them forget everybody, they would know nobody.
         request.access_checksum = _checksum(token["access_token"])
         super()._save_bearer_token(token, request, *args, **kwargs)
+        if request.grant_type == REFRESH:
+            touch(CREDENTIALS, f"user:{request.user.pk}")  # The access token before this one has ended.
 
     def validate_refresh_token(
         self, refresh_token: str, client: Application, request: Any, *args: Any, **kwargs: Any
@@ -233,7 +233,7 @@ def end_tokens(client: Application, user: User | None) -> None:
             revoked=timezone.now(), access_token=None
         )
         AccessToken.objects.filter(application=client, user=user).delete()
-        touch(CREDENTIALS, f"client:{client.client_id}")
+        touch(CREDENTIALS, f"user:{user.pk}" if user else f"client:{client.client_id}")
 
 
 def _checksum(text: str) -> str:

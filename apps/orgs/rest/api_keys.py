@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -23,6 +23,7 @@ from apps.core.http.views import ApiView, caller_of
 from apps.orgs.rest.api_key_fields import (
     EXAMPLE,
     EXAMPLE_ISSUED,
+    SHOWN,
     ApiKeySerializer,
     ChangeApiKeySerializer,
     CreateApiKeySerializer,
@@ -37,6 +38,12 @@ from apps.orgs.selectors import is_member, organisations_run_by
 MANAGING = needs(KEYS_MANAGE)
 MOST = 200
 
+_WANTED = OpenApiExample(
+    "a key for one model", {"userId": SHOWN["userId"], "name": "laptop", "allowedModels": ["gpt-4o-mini"]},
+    request_only=True,
+)  # fmt: skip
+_CHANGED = OpenApiExample("a new name", {"name": "old laptop"}, request_only=True)
+_GRACE = OpenApiExample("an hour", {"graceSeconds": 3600}, request_only=True)
 _USER = OpenApiParameter("userId", OpenApiTypes.UUID, required=True, description="The keys' owner.")
 
 
@@ -47,7 +54,7 @@ class ApiKeysView(ApiView):
 
     @extend_schema(
         operation_id="createApiKey", summary="Make an API key", tags=["API keys"], request=CreateApiKeySerializer,
-        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[EXAMPLE_ISSUED],
+        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[EXAMPLE_ISSUED, _WANTED],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """The new key; its text is in this answer only."""
@@ -120,7 +127,7 @@ class ApiKeyView(ApiView):
 
     @extend_schema(
         operation_id="changeApiKey", summary="Change an API key", tags=["API keys"], request=ChangeApiKeySerializer,
-        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[EXAMPLE],
+        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[EXAMPLE, _CHANGED],
     )  # fmt: skip
     def patch(self, request: Request, key_id: str) -> Response:
         """Its scopes can only become fewer."""
@@ -145,7 +152,7 @@ class RotateApiKeyView(ApiView):
     @extend_schema(
         operation_id="rotateApiKey", summary="Replace an API key by a new one like it", tags=["API keys"],
         request=RotateApiKeySerializer, responses={201: IssuedApiKeySerializer} | problems(400, 401, 403, 404, 409),
-        examples=[EXAMPLE_ISSUED],
+        examples=[EXAMPLE_ISSUED, _GRACE],
     )  # fmt: skip
     def post(self, request: Request, key_id: str) -> Response:
         """The new key, with its text. The old one works on for ``graceSeconds``, and both share one budget.

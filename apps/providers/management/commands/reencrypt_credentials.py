@@ -8,7 +8,10 @@ from apps.providers.api import reencrypt_credentials
 
 
 class Command(BaseCommand):
-    help = "Seal every provider credential with the newest of LEAKY_CREDENTIAL_KEYS; older keys can be dropped then."
+    help = (
+        "Seal every provider credential with the newest of LEAKY_CREDENTIAL_KEYS. An older key can be dropped once no "
+        "key that signs tokens was sealed with it either: a day after rotate_signing_keys."
+    )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         self.stdout.write(f"{reencrypt_credentials()} credentials sealed anew")
