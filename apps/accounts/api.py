@@ -32,14 +32,17 @@ from apps.accounts.selectors import (
     sessions_for,
 )
 from apps.accounts.service_accounts import create_service_account, deactivate
+from apps.accounts.services import EDITABLE as KEY_FIELDS
 from apps.accounts.services import (
     create_api_key,
     narrow_api_key,
     open_user,
     revoke_api_key,
+    revoke_api_keys,
     revoke_keys_named,
     revoke_keys_of,
     rotate_api_key,
+    save_api_key,
 )
 from apps.accounts.sessions import end_all, end_session, open_session, purge_sessions
 from apps.accounts.signing import LEAD as SIGNING_KEY_LEAD
@@ -49,6 +52,7 @@ from apps.accounts.usage import note_key_uses
 from apps.accounts.validators import validate_label, validate_networks, validate_scopes
 
 __all__ = [
+    "KEY_FIELDS",
     "SIGNING_KEY_LEAD",
     "AccessClaims",
     "ApiKey",
@@ -96,12 +100,14 @@ __all__ = [
     "request_verification",
     "reset_password",
     "revoke_api_key",
+    "revoke_api_keys",
     "revoke_keys_named",
     "revoke_keys_of",
     "roles_of",
     "rotate_api_key",
     "rotate_if_old",
     "rotate_signing_key",
+    "save_api_key",
     "send_mail",
     "sessions_for",
     "sign_in",

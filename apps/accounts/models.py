@@ -81,9 +81,6 @@ class Session(models.Model):
     refresh_id = models.CharField(
         max_length=64, blank=True, editable=False, help_text="The one refresh token that is good now, by its jti."
     )
-    browser_key = models.CharField(
-        max_length=64, blank=True, editable=False, db_index=True, help_text="SHA-256 of the cookie."
-    )
     ip = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

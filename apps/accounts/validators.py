@@ -10,18 +10,21 @@ from django.core.exceptions import ValidationError
 
 from apps.core.http.caller import ALL_SCOPES
 
-_TURNS_TEXT = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that change the direction or the lines of the text around them, and so what an operator believes to read."""
+_DECEIVES = frozenset(
+    "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
+    "\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+)
+"""Marks that nobody sees, or that turn the text around them: they change what an operator believes to read."""
 
 
 def validate_label(value: str) -> None:
-    """A name that people read: no control characters, nothing that turns the text around.
+    """A name that people read: no control characters, nothing unseen, nothing that turns the text around.
 
     Raises:
         ValidationError: it has some.
     """
-    if any(character in _TURNS_TEXT or unicodedata.category(character) == "Cc" for character in value):
-        raise ValidationError("Control characters and marks of text direction are not allowed.")
+    if any(character in _DECEIVES or unicodedata.category(character) == "Cc" for character in value):
+        raise ValidationError("Control characters, unseen ones and marks of text direction are not allowed.")
 
 
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")

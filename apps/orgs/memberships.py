@@ -4,8 +4,8 @@ from uuid import UUID
 
 from django.db import transaction
 
-from apps.accounts.api import revoke_keys_of
-from apps.audit.api import record
+from apps.accounts.api import User, deactivate, revoke_keys_of
+from apps.audit.api import Subject, record
 from apps.config.api import CREDENTIALS, touch
 from apps.core import tenancy
 from apps.core.errors import NotFound
@@ -96,15 +96,27 @@ def leave(org_id: UUID, user_id: UUID) -> None:
 def end(membership: Membership) -> None:
     """End a membership, the member's keys that the organisation pays for, and the invitations that they sent.
 
-    Operators may end the last owner's, too, to appoint another.
+    A service account, which belongs to one organisation for ever, is disabled: nobody else could do so later.
+    Operators may end the last owner's membership, too, to appoint another.
     """
     subject, before = membership_subject(membership), membership_state(membership)
     # The membership last: without it, a leaver no longer sees the other rows.
     revoke_all(Invitation.objects.filter(org=membership.org_id, invited_by=membership.user_id))
     revoke_keys_of(membership.user_id, membership.org_id)
+    if membership.user.kind == User.Kind.SERVICE:
+        disable(membership.user, membership.org_id)
     record("membership.removed", subject, before, None)
     membership.delete()
     touch(CREDENTIALS, f"user:{membership.user_id}")
+
+
+@transaction.atomic
+def disable(account: User, org_id: UUID) -> None:
+    """Disable an organisation's service account with all its tokens and keys. Doing so again changes nothing."""
+    revoke_keys_of(account.pk, org_id)
+    if deactivate(account):
+        subject = Subject("service_account", str(account.pk), org_id)
+        record("service_account.disabled", subject, {"is_active": True}, {"is_active": False})
 
 
 def _locked(org_id: UUID, user_id: UUID) -> Membership:

@@ -8,10 +8,10 @@ from django.db import transaction
 
 from apps.accounts import api as accounts
 from apps.accounts.api import ApiKey, User
-from apps.audit.api import State, Subject, record, state_of
+from apps.audit.api import Subject, record, state_of
 from apps.core.errors import NotFound
+from apps.orgs import memberships
 from apps.orgs.domain import MEMBER, Standing
-from apps.orgs.memberships import add
 from apps.orgs.selectors import service_accounts_of
 from apps.orgs.services import lock
 
@@ -26,8 +26,9 @@ def create(by: Standing, name: str) -> User:
     by.insist_on_managing()
     org = lock(by.org_id)
     account = accounts.create_service_account(f"svc-{org.slug}-", name)
-    record("service_account.created", _subject(account, org.pk), None, _state(account))
-    add(org.pk, account.pk, MEMBER)
+    subject = Subject("service_account", str(account.pk), org.pk)
+    record("service_account.created", subject, None, state_of(account, "username", "first_name", "is_active"))
+    memberships.add(org.pk, account.pk, MEMBER)
     return account
 
 
@@ -39,12 +40,7 @@ def disable(by: Standing, account_id: UUID) -> None:
         RoleMissing: ``by`` is a plain member.
         NotFound: the organisation has no such service account.
     """
-    account = _locked(by, account_id)
-    before = _state(account)
-    accounts.revoke_keys_of(account.pk, by.org_id)
-    accounts.deactivate(account)
-    account.refresh_from_db()
-    record("service_account.disabled", _subject(account, by.org_id), before, _state(account))
+    memberships.disable(_locked(by, account_id), by.org_id)
 
 
 @transaction.atomic
@@ -83,11 +79,3 @@ def _locked(by: Standing, account_id: UUID) -> User:
     if account is None:
         raise NotFound
     return account
-
-
-def _subject(account: User, org_id: UUID) -> Subject:
-    return Subject("service_account", str(account.pk), org_id)
-
-
-def _state(account: User) -> State:
-    return state_of(account, "username", "first_name", "is_active")

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
+from rest_framework.response import Response
 
 from apps.accounts.api import ApiKey, validate_label, validate_networks, validate_scopes
 from apps.core.http.serializers import Lenient, Strict
@@ -10,6 +12,18 @@ from apps.core.units import MAX_TOKENS
 
 MOST_MODELS, MOST_NETWORKS = 1000, 100
 LONGEST_GRACE_SECONDS, USUAL_GRACE_SECONDS = 7 * 86_400, 86_400
+
+SHOWN = {
+    "id": "3fT9aZ0kQe", "userId": "0f8fad5b-d9cb-469f-a165-70867728950e", "name": "laptop",
+    "createdAt": "2026-01-31T12:00:00.000000Z", "expiresAt": None, "lastUsedAt": None,
+    "prefix": "leaky_0f8fad5b-d9cb-469f-a165-70867728950e_3fT9aZ0kQe…", "orgId": None, "scopes": ["inference"],
+    "allowedModels": ["gpt-4o-mini"], "allowedIps": None, "budget": 1_000_000, "replacedBy": None,
+}  # fmt: skip
+"""A key, as an example in the documentation of the routes."""
+
+_TEXT = "leaky_0f8fad5b-d9cb-469f-a165-70867728950e_3fT9aZ0kQe" + "0" * 38
+EXAMPLE = OpenApiExample("a key", SHOWN, response_only=True)
+EXAMPLE_ISSUED = OpenApiExample("a new key", {**SHOWN, "apiKey": _TEXT, "rawKey": _TEXT}, response_only=True)
 
 
 class _Limits(serializers.Serializer[Any]):
@@ -50,6 +64,10 @@ class CreateApiKeySerializer(_Limits, Lenient):
     orgId = serializers.UUIDField(
         source="org_id", allow_null=True, required=False, help_text="Organisation that pays; null: the owner pays."
     )
+
+
+class CreateServiceKeySerializer(_Limits, Strict):
+    """A key of a service account's to be made; the path names both owner and payer."""
 
 
 class ChangeApiKeySerializer(_Limits, Strict):
@@ -93,3 +111,9 @@ class IssuedApiKeySerializer(ApiKeySerializer):
 
     apiKey = serializers.CharField()
     rawKey = serializers.CharField(help_text="Deprecated: the same as apiKey.")
+
+
+def issued(key: ApiKey, text: str) -> Response:
+    """A new key with its text, which nothing on the way may keep."""
+    body = {**ApiKeySerializer(key).data, "apiKey": text, "rawKey": text}
+    return Response(body, status=201, headers={"Cache-Control": "no-store"})

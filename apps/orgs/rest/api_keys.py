@@ -5,7 +5,7 @@ of the organisations that one runs, and for an ADMIN all.
 """
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
@@ -15,34 +15,31 @@ from rest_framework.response import Response
 
 from apps.accounts import api as accounts
 from apps.accounts.api import ApiKey
-from apps.core.http.caller import KEY_SCOPES, KEYS_MANAGE, Caller
+from apps.core.http.caller import KEYS_MANAGE, Caller
 from apps.core.http.errors import ApiError, FieldErrors, bad_request, not_found
 from apps.core.http.permissions import needs
 from apps.core.http.schema import problems
 from apps.core.http.views import ApiView, caller_of
 from apps.orgs.rest.api_key_fields import (
+    EXAMPLE,
+    EXAMPLE_ISSUED,
+    SHOWN,
     ApiKeySerializer,
     ChangeApiKeySerializer,
     CreateApiKeySerializer,
     IssuedApiKeySerializer,
     RotateApiKeySerializer,
+    issued,
 )
+from apps.orgs.rest.api_key_rules import insist_on_scopes, insist_on_unlimited, scopes_of_new
+from apps.orgs.rest.tenant import checked
 from apps.orgs.selectors import is_member, organisations_run_by
 
 MANAGING = needs(KEYS_MANAGE)
 MOST = 200
 
-_SHOWN = {
-    "id": "3fT9aZ0kQe", "userId": "0f8fad5b-d9cb-469f-a165-70867728950e", "name": "laptop",
-    "createdAt": "2026-01-31T12:00:00.000000Z", "expiresAt": None, "lastUsedAt": None,
-    "prefix": "leaky_0f8fad5b-d9cb-469f-a165-70867728950e_3fT9aZ0kQe…", "orgId": None, "scopes": ["inference"],
-    "allowedModels": ["gpt-4o-mini"], "allowedIps": None, "budget": 1_000_000, "replacedBy": None,
-}  # fmt: skip
-_TEXT = "leaky_0f8fad5b-d9cb-469f-a165-70867728950e_3fT9aZ0kQe" + "0" * 38
-_EXAMPLE = OpenApiExample("a key", _SHOWN, response_only=True)
-_EXAMPLE_ISSUED = OpenApiExample("a new key", {**_SHOWN, "apiKey": _TEXT, "rawKey": _TEXT}, response_only=True)
 _WANTED = OpenApiExample(
-    "a key for one model", {"userId": _SHOWN["userId"], "name": "laptop", "allowedModels": ["gpt-4o-mini"]},
+    "a key for one model", {"userId": SHOWN["userId"], "name": "laptop", "allowedModels": ["gpt-4o-mini"]},
     request_only=True,
 )  # fmt: skip
 _CHANGED = OpenApiExample("a new name", {"name": "old laptop"}, request_only=True)
@@ -57,17 +54,17 @@ class ApiKeysView(ApiView):
 
     @extend_schema(
         operation_id="createApiKey", summary="Make an API key", tags=["API keys"], request=CreateApiKeySerializer,
-        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[_EXAMPLE_ISSUED, _WANTED],
+        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[EXAMPLE_ISSUED, _WANTED],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """The new key; its text is in this answer only."""
         caller = caller_of(request)
         body = request.data if isinstance(request.data, dict) else {}
         owner_id = _owner(caller, body.get("userId"))
-        _insist_on_unlimited(caller)
-        fields = _checked(CreateApiKeySerializer(data=request.data))
+        insist_on_unlimited(caller)
+        fields = checked(CreateApiKeySerializer(data=request.data))
         fields["org_id"] = _payer(caller, owner_id, fields.get("org_id"))
-        fields["scopes"] = _scopes(caller, fields.get("scopes"))
+        fields["scopes"] = scopes_of_new(caller, fields.get("scopes"))
         del fields["owner_id"]
         try:
             key, text = accounts.create_api_key(accounts.find_user_by_id(owner_id), fields.pop("name", ""), **fields)
@@ -75,7 +72,7 @@ class ApiKeysView(ApiView):
             raise bad_request("user not found") from None
         except accounts.TooManyKeys as error:
             raise bad_request(str(error), error.code) from None
-        return _issued(key, text)
+        return issued(key, text)
 
     @extend_schema(
         operation_id="listApiKeys", summary="A user's API keys, newest first", tags=["API keys"],
@@ -84,7 +81,7 @@ class ApiKeysView(ApiView):
             OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST}, description="Most keys."),
             OpenApiParameter("cursor", OpenApiTypes.STR, description="Id of the last key that was seen."),
         ],
-        responses={200: ApiKeySerializer(many=True)} | problems(400, 401, 403), examples=[_EXAMPLE],
+        responses={200: ApiKeySerializer(many=True)} | problems(400, 401, 403), examples=[EXAMPLE],
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         """Keys that were not revoked; without ``limit`` all of them."""
@@ -122,7 +119,7 @@ class ApiKeyView(ApiView):
 
     @extend_schema(
         operation_id="getApiKey", summary="An API key", tags=["API keys"],
-        responses={200: ApiKeySerializer} | problems(401, 403, 404), examples=[_EXAMPLE],
+        responses={200: ApiKeySerializer} | problems(401, 403, 404), examples=[EXAMPLE],
     )  # fmt: skip
     def get(self, request: Request, key_id: str) -> Response:
         """Everything of it but its text."""
@@ -130,14 +127,14 @@ class ApiKeyView(ApiView):
 
     @extend_schema(
         operation_id="changeApiKey", summary="Change an API key", tags=["API keys"], request=ChangeApiKeySerializer,
-        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[_EXAMPLE, _CHANGED],
+        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[EXAMPLE, _CHANGED],
     )  # fmt: skip
     def patch(self, request: Request, key_id: str) -> Response:
         """Its scopes can only become fewer."""
         caller = caller_of(request)
         key = _find(caller, key_id)
-        _insist_on_unlimited(caller)
-        fields = _checked(ChangeApiKeySerializer(data=request.data))
+        insist_on_unlimited(caller)
+        fields = checked(ChangeApiKeySerializer(data=request.data))
         try:
             changed = accounts.narrow_api_key(key.pk, fields)
         except accounts.ScopesWidened as error:
@@ -155,7 +152,7 @@ class RotateApiKeyView(ApiView):
     @extend_schema(
         operation_id="rotateApiKey", summary="Replace an API key by a new one like it", tags=["API keys"],
         request=RotateApiKeySerializer, responses={201: IssuedApiKeySerializer} | problems(400, 401, 403, 404, 409),
-        examples=[_EXAMPLE_ISSUED, _GRACE],
+        examples=[EXAMPLE_ISSUED, _GRACE],
     )  # fmt: skip
     def post(self, request: Request, key_id: str) -> Response:
         """The new key, with its text. The old one works on for ``graceSeconds``, and both share one budget.
@@ -165,9 +162,9 @@ class RotateApiKeyView(ApiView):
         caller = caller_of(request)
         key = _find(caller, key_id)
         _insist_on_own_text(caller, key)
-        grace = timedelta(seconds=_checked(RotateApiKeySerializer(data=request.data))["graceSeconds"])
+        grace = timedelta(seconds=checked(RotateApiKeySerializer(data=request.data))["graceSeconds"])
         try:
-            return _issued(*accounts.rotate_api_key(key.pk, grace))
+            return issued(*accounts.rotate_api_key(key.pk, grace))
         except accounts.KeyEnded as error:
             raise _ended(error) from None
 
@@ -201,33 +198,13 @@ def _find(caller: Caller, key_id: str) -> ApiKey:
         raise not_found("api key not found") from None
 
 
-def _insist_on_unlimited(caller: Caller) -> None:
-    """A key with limits could make itself one without."""
-    if not accounts.may_issue_keys(caller):
-        raise ApiError(403, "limited_key", "A key with limits of its own cannot make or change keys.")
-
-
 def _insist_on_own_text(caller: Caller, key: ApiKey) -> None:
     """Who gets a key's text can act as its owner: only the owner may, or who runs a service account's organisation."""
     if not (caller.is_admin or key.owner_id == caller.user_id or key.owner.kind == key.owner.Kind.SERVICE):
         raise ApiError(403, "forbidden", "Only its owner can rotate this key; you can revoke it.")
     if key.pk != caller.credential_id:
-        _insist_on_unlimited(caller)
-    _insist_on_scopes(caller, key.effective_scopes)
-
-
-def _insist_on_scopes(caller: Caller, scopes: frozenset[str]) -> None:
-    if lacking := sorted(scopes - caller.scopes):
-        raise ApiError(403, "insufficient_scope", f"The credential lacks the scope {lacking[0]}.")
-
-
-def _scopes(caller: Caller, wanted: list[str] | None) -> frozenset[str] | None:
-    """Scopes of a new key: never more than the credential has that makes it. None: the usual ones."""
-    if wanted is not None:
-        _insist_on_scopes(caller, frozenset(wanted))
-        return frozenset(wanted)
-    usual = KEY_SCOPES & caller.scopes
-    return None if usual == KEY_SCOPES else usual
+        insist_on_unlimited(caller)
+    insist_on_scopes(caller, key.effective_scopes)
 
 
 def _payer(caller: Caller, owner_id: UUID, wanted: UUID | None) -> UUID | None:
@@ -236,11 +213,6 @@ def _payer(caller: Caller, owner_id: UUID, wanted: UUID | None) -> UUID | None:
     if org_id is not None and (caller.org_id not in {None, org_id} or not is_member(org_id, owner_id)):
         raise FieldErrors([("orgId", "The user is not a member of such an organisation.")])
     return org_id
-
-
-def _checked(serializer: Any) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _parameter(request: Request, name: str) -> str:
@@ -256,11 +228,6 @@ def _limit(text: str | None) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST)) and 1 <= int(text) <= MOST):
         raise bad_request(f"limit must be a number from 1 to {MOST}")
     return int(text)
-
-
-def _issued(key: ApiKey, text: str) -> Response:
-    body = {**ApiKeySerializer(key).data, "apiKey": text, "rawKey": text}
-    return Response(body, status=201, headers={"Cache-Control": "no-store"})
 
 
 def _ended(error: accounts.KeyEnded) -> ApiError:

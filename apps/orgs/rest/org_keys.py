@@ -1,98 +1,32 @@
 """Keys that an organisation pays for: ``/api/v1/orgs/{orgId}/api-keys``, and making them for service accounts."""
 
-from ipaddress import ip_network
-from typing import Any
-
 from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.core.http.caller import KEY_SCOPES, ORG_MANAGE, SCOPES
-from apps.core.http.errors import ApiError
+from apps.accounts.api import TooManyKeys
+from apps.core.http.caller import ORG_MANAGE
+from apps.core.http.errors import bad_request
 from apps.core.http.permissions import needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
-from apps.core.http.serializers import Strict
 from apps.core.http.views import ApiView, caller_of
 from apps.orgs import service_accounts
-from apps.orgs.rest.tenant import checked, identifier, listed, readable, standing_at
+from apps.orgs.rest.api_key_fields import (
+    EXAMPLE_ISSUED,
+    SHOWN,
+    ApiKeySerializer,
+    CreateServiceKeySerializer,
+    IssuedApiKeySerializer,
+    issued,
+)
+from apps.orgs.rest.api_key_rules import insist_on_unlimited, scopes_of_new
+from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
 from apps.orgs.selectors import keys_of, keys_of_service_account
 
-MOST_TOKENS = 10**15
-
-
-class OrgKeySerializer(serializers.Serializer[Any]):
-    """A key without its secret. Null in ``scopes``, ``allowedModels`` and ``allowedIps``: what is usual, all, all."""
-
-    id = serializers.CharField()
-    userId = serializers.UUIDField(source="owner_id")
-    orgId = serializers.UUIDField(source="org_id")
-    name = serializers.CharField()
-    prefix = serializers.CharField(source="display_prefix")
-    scopes = serializers.ListField(child=serializers.CharField(), allow_null=True)
-    allowedModels = serializers.ListField(source="allowed_models", child=serializers.CharField(), allow_null=True)
-    allowedIps = serializers.ListField(source="allowed_networks", child=serializers.CharField(), allow_null=True)
-    budget = serializers.IntegerField(allow_null=True)
-    createdAt = serializers.DateTimeField(source="created_at")
-    expiresAt = serializers.DateTimeField(source="expires_at", allow_null=True)
-    lastUsedAt = serializers.DateTimeField(source="last_used_at", allow_null=True)
-
-
-class CreatedOrgKeySerializer(OrgKeySerializer):
-    """A new key with its text, which is never shown again."""
-
-    apiKey = serializers.CharField()
-
-
-def address_or_network(text: str) -> None:
-    """Accept ``203.0.113.7`` and ``203.0.113.0/24``.
-
-    Raises:
-        ValidationError: it is neither.
-    """
-    try:
-        ip_network(text)
-    except ValueError as error:
-        raise serializers.ValidationError("This is no address or network.") from error
-
-
-class NewOrgKey(Strict):
-    """What a new key may do."""
-
-    name = serializers.CharField(max_length=100, validators=[readable])
-    scopes = serializers.ListField(child=serializers.ChoiceField(sorted(SCOPES)), min_length=1, required=False)
-    allowedModels = serializers.ListField(
-        source="allowed_models", child=serializers.CharField(max_length=200), min_length=1, max_length=200,
-        required=False,
-    )  # fmt: skip
-    allowedIps = serializers.ListField(
-        source="allowed_networks", child=serializers.CharField(max_length=50, validators=[address_or_network]),
-        min_length=1, max_length=200, required=False,
-    )  # fmt: skip
-    budget = serializers.IntegerField(min_value=1, max_value=MOST_TOKENS, required=False)
-    expiresAt = serializers.DateTimeField(source="expires_at", required=False)
-
-
-_EXAMPLE = {
-    "id": "3kT9vQ2mZa",
-    "userId": "5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69",
-    "orgId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
-    "name": "nightly report",
-    "prefix": "leaky_5f0c6e8a-3b1d-4c2e-9a7f-1e2d3c4b5a69_3kT9vQ2mZa…",
-    "scopes": ["inference"],
-    "allowedModels": None,
-    "allowedIps": ["203.0.113.0/24"],
-    "budget": 1_000_000,
-    "createdAt": "2026-01-31T12:00:00Z",
-    "expiresAt": None,
-    "lastUsedAt": None,
-}
-_PAGE = listing(OrgKeySerializer)
-_CREATED = [
-    OpenApiExample("new key", _EXAMPLE | {"apiKey": "leaky_5f0c6e8a-…_3kT9vQ2mZa…"}, response_only=True),
-    OpenApiExample("request", {"name": "nightly report", "scopes": ["inference"]}, request_only=True),
-]
-_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
+_BOUND = {**SHOWN, "orgId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d"}
+_PAGE = listing(ApiKeySerializer)
+_LIST = [OpenApiExample("one page", {"items": [_BOUND], "next": None}, response_only=True)]
+_ASKED = OpenApiExample("request", {"name": "nightly report", "scopes": ["inference"]}, request_only=True)
 
 
 class OrgKeys(ApiView):
@@ -110,7 +44,7 @@ class OrgKeys(ApiView):
     )
     def get(self, request: Request, org_id: str) -> Response:
         """For admins and owners, in an order that stays; revoked keys are left out."""
-        return listed(request, keys_of(standing_at(request, org_id)), OrgKeySerializer)
+        return listed(request, keys_of(standing_at(request, org_id)), ApiKeySerializer)
 
 
 class OneOrgKey(ApiView):
@@ -146,23 +80,24 @@ class ServiceAccountKeys(ApiView):
     def get(self, request: Request, org_id: str, user_id: str) -> Response:
         """For admins and owners; revoked keys are left out."""
         rows = keys_of_service_account(standing_at(request, org_id), identifier(user_id))
-        return listed(request, rows, OrgKeySerializer)
+        return listed(request, rows, ApiKeySerializer)
 
     @extend_schema(
         operation_id="createServiceAccountApiKey",
         summary="Create an API key for a service account; its text is shown once",
         tags=["organisations"],
-        request=NewOrgKey,
-        responses={201: CreatedOrgKeySerializer} | problems(400, 401, 403, 404, 409),
-        examples=_CREATED,
+        request=CreateServiceKeySerializer,
+        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403, 404),
+        examples=[EXAMPLE_ISSUED, _ASKED],
     )
     def post(self, request: Request, org_id: str, user_id: str) -> Response:
         """For admins and owners. The organisation pays; no scope is given that the caller's credential lacks."""
-        by, account_id = standing_at(request, org_id), identifier(user_id)
-        attributes = checked(NewOrgKey(data=request.data))
-        if missing := frozenset(attributes.get("scopes", KEY_SCOPES)) - caller_of(request).scopes:
-            raise ApiError(403, "insufficient_scope", f"The credential lacks what it would give: {min(missing)}.")
-        key, text = service_accounts.create_key(by, account_id, attributes.pop("name"), attributes)
-        key.refresh_from_db()
-        body = OrgKeySerializer(key).data | {"apiKey": text}
-        return Response(body, status=201, headers={"Cache-Control": "no-store"})
+        caller, by, account_id = caller_of(request), standing_at(request, org_id), identifier(user_id)
+        insist_on_unlimited(caller)
+        fields = checked(CreateServiceKeySerializer(data=request.data))
+        fields["scopes"] = scopes_of_new(caller, fields.get("scopes"))
+        try:
+            key, text = service_accounts.create_key(by, account_id, fields.pop("name", ""), fields)
+        except TooManyKeys as error:
+            raise bad_request(str(error), error.code) from None
+        return issued(key, text)

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.api import validate_label
 from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.permissions import SIGNED_IN, needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
@@ -14,7 +15,7 @@ from apps.core.http.serializers import Strict
 from apps.core.http.views import ApiView, caller_of
 from apps.orgs import services
 from apps.orgs.models import Membership
-from apps.orgs.rest.tenant import checked, identifier, listed, readable, standing_at
+from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
 from apps.orgs.selectors import founder_for, organisation_for, organisations_for
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
@@ -33,14 +34,14 @@ class OrganisationSerializer(serializers.Serializer[Any]):
 class NewOrganisation(Strict):
     """What a new organisation is called."""
 
-    name = serializers.CharField(max_length=200, validators=[readable])
+    name = serializers.CharField(max_length=200, validators=[validate_label])
     slug = serializers.RegexField(SLUG, max_length=40, help_text="Lower-case letters, digits and hyphens.")
 
 
 class OrganisationChange(Strict):
     """Its new name."""
 
-    name = serializers.CharField(max_length=200, validators=[readable])
+    name = serializers.CharField(max_length=200, validators=[validate_label])
 
 
 EXAMPLE = {

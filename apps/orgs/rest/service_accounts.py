@@ -7,13 +7,14 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.api import validate_label
 from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.permissions import needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
 from apps.core.http.serializers import Strict
 from apps.core.http.views import ApiView
 from apps.orgs import service_accounts
-from apps.orgs.rest.tenant import checked, identifier, listed, readable, standing_at
+from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
 from apps.orgs.selectors import service_accounts_of
 
 
@@ -29,7 +30,7 @@ class ServiceAccountSerializer(serializers.Serializer[Any]):
 class NewServiceAccount(Strict):
     """What it is for."""
 
-    name = serializers.CharField(max_length=100, validators=[readable])
+    name = serializers.CharField(max_length=100, validators=[validate_label])
 
 
 _EXAMPLE = {

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,10 +13,6 @@ from apps.core.http.pagination import page
 from apps.core.http.views import caller_of
 from apps.orgs.domain import Standing
 from apps.orgs.selectors import standing_for
-
-_UNREADABLE = r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-readable = RegexValidator(_UNREADABLE, "Control and direction characters are not allowed.", inverse_match=True)
-"""Refuses characters that make a name look like another."""
 
 
 def identifier(text: str) -> UUID:

@@ -12,6 +12,7 @@ from apps.accounts.api import create_api_key, find_key, open_user
 from apps.accounts.models import ApiKey
 from apps.audit.models import Entry
 from apps.core.http.caller import INFERENCE
+from apps.orgs.api import join, open_organisation
 from tests.integration.accounts.callers import new_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.console.urls")]
@@ -48,6 +49,21 @@ def test_a_key_is_made_with_limits(operator: Client) -> None:
 def test_bad_limits_are_refused(operator: Client, field: dict[str, str]) -> None:
     _sent(operator, f"{PAGE}add/", **{"name": "laptop", "owner": str(new_user().pk)} | field)
     assert not ApiKey.objects.exists()
+
+
+def test_only_an_organisation_of_the_owners_can_pay(operator: Client) -> None:
+    owner, org = new_user(), open_organisation("engines", "Engines")
+    fields = {"name": "server", "owner": str(owner.pk), "org_id": str(org.pk)}
+    assert "not a member of such an organisation" in _sent(operator, f"{PAGE}add/", **fields)
+    assert not ApiKey.objects.exists()
+    key, _ = create_api_key(owner, "laptop")
+    page = f"{PAGE}{key.pk}/change/"
+    assert "not a member of such an organisation" in _sent(operator, page, name="laptop", org_id=str(org.pk))
+    join(org, owner.pk)
+    _sent(operator, page, name="laptop", org_id=str(org.pk))
+    key.refresh_from_db()
+    assert key.org_id == org.pk
+    assert KEY.findall(_sent(operator, f"{PAGE}add/", **fields))
 
 
 def test_a_name_is_shown_as_it_is_written(operator: Client) -> None:

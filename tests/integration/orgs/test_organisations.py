@@ -11,7 +11,7 @@ from apps.accounts.models import ApiKey, User
 from apps.audit.models import Entry
 from apps.config.api import CREDENTIALS, versions
 from apps.core.errors import InvalidCredential
-from apps.core.http.caller import API_KEY, KEY_SCOPES
+from apps.core.http.caller import API_KEY, KEY_SCOPES, OAUTH2
 from apps.orgs.api import join, principal_of
 from apps.orgs.models import Membership, Organisation
 from tests.integration.orgs.calls import Calls, as_user, person
@@ -244,13 +244,52 @@ def test_a_service_account_founds_nothing(ada: User, org: Organisation) -> None:
 
 def test_nobody_gives_scopes_that_they_lack(ada: User, org: Organisation) -> None:
     path = f"orgs/{org.pk}/service-accounts/{_create(as_user(ada), org)}/api-keys"
-    narrow = as_user(ada, kind=API_KEY, scopes=frozenset({"org:manage"}))
-    status, body = narrow.post(path, name="wide")
-    assert (status, body["code"]) == (403, "insufficient_scope")
+    narrow = as_user(ada, kind=OAUTH2, scopes=frozenset({"org:manage"}))
+    for wanted in ({}, {"scopes": ["inference"]}):
+        status, body = narrow.post(path, name="wide", **wanted)
+        assert (status, body["code"]) == (403, "insufficient_scope")
+    limited = as_user(ada, kind=API_KEY).post(path, name="wide")
+    assert (limited[0], limited[1]["code"]) == (403, "limited_key"), "the credential is a key with limits of its own"
     for field, value in (("scopes", ["root"]), ("allowedIps", ["nowhere"]), ("budget", 0), ("owner", "x")):
         status, body = as_user(ada).post(path, name="bad", **{field: value})
         assert (status, body["errors"][0]["field"].split(".")[0]) == (400, field)
     assert not ApiKey.objects.exists()
+
+
+def test_a_service_accounts_key_is_limited_like_any_other(ada: User, org: Organisation, settings: Settings) -> None:
+    path = f"orgs/{org.pk}/service-accounts/{_create(as_user(ada), org)}/api-keys"
+    limits = {
+        "scopes": ["inference"], "allowedModels": ["gpt-4o-mini"], "allowedIps": ["203.0.113.0/24"], "budget": 500,
+        "expiresAt": "2100-01-01T12:00:00Z",
+    }  # fmt: skip
+    status, made = as_user(ada).post(path, name="nightly", **limits)
+    assert status == 201
+    (shown,) = as_user(ada).get(path)[1]["items"]
+    assert {name: made.pop(name) for name in ("apiKey", "rawKey")}.keys() & shown.keys() == set()
+    assert shown == made
+    assert {name: shown[name] for name in limits} == limits
+    settings.KEYS_PER_USER = 1
+    status, body = as_user(ada).post(path, name="one more")
+    assert (status, body["code"]) == (400, "too_many_keys")
+
+
+def test_a_service_account_that_is_removed_is_disabled(ada: User, org: Organisation) -> None:
+    calls, first = as_user(ada), _create(as_user(ada), org)
+    text = calls.post(f"orgs/{org.pk}/service-accounts/{first}/api-keys", name="nightly")[1]["apiKey"]
+    own, own_text = create_api_key(User.objects.get(pk=first), "that it pays for itself")
+    assert calls.delete(f"orgs/{org.pk}/members/{first}")[0] == 204
+    assert not User.objects.get(pk=first).is_active
+    for dead in (text, own_text):
+        with pytest.raises(InvalidCredential):
+            principal_of(dead)
+    assert Entry.objects.filter(action="service_account.disabled", subject_id=first, org_id=org.pk).count() == 1
+    assert User.objects.get(pk=ada.pk).is_active
+    assert calls.get(f"orgs/{org.pk}/service-accounts")[1]["items"] == []
+    assert own.owner.username != _username(calls, org), "its name is not given again"
+
+
+def _username(calls: Calls, org: Organisation) -> str:
+    return str(User.objects.get(pk=_create(calls, org)).username)
 
 
 def test_admins_see_and_revoke_the_keys_that_their_organisation_pays_for(

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -12,10 +13,10 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from apps.accounts import services
-from apps.accounts.domain import KeyEnded
-from apps.accounts.models import ApiKey
+from apps.accounts import api as accounts
+from apps.accounts.api import ApiKey, KeyEnded
 from apps.core.console import ask_first, identifier, to_payer
+from apps.orgs.selectors import is_member
 
 GRACE = timedelta(days=1)
 """How long a rotated key works on."""
@@ -46,10 +47,24 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(conditions.get(self.value() or "", Q()))
 
 
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic at run time
+    """Insists that the owner may let the organisation pay: a key of a stranger's would work for nobody."""
+
+    def clean(self) -> dict[str, Any] | None:
+        """Look the membership up; the owner of a key that is there is no field."""
+        cleaned = super().clean() or self.cleaned_data
+        org_id = cleaned.get("org_id")
+        owner_id = cleaned["owner"].pk if "owner" in cleaned else self.instance.owner_id
+        if org_id is not None and (owner_id is None or not is_member(org_id, owner_id)):
+            self.add_error("org_id", "The owner is not a member of such an organisation.")
+        return cleaned
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):
     """Keys are made and revoked; they are never deleted, because usage names them."""
 
+    form = ApiKeyForm
     list_display = ["name", "prefix", "owner", "payer", "state", "created_at", "expires_at", "last_used_at"]
     list_filter = [StateFilter, "created_at"]
     list_select_related = ["owner"]
@@ -94,10 +109,10 @@ class ApiKeyAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001
         """A new key's text is shown in a message: once, to the operator who made it."""
         if change:
-            services.save_api_key(obj)
+            accounts.save_api_key(obj)
             return
-        limits = {name: getattr(obj, name) for name in services.EDITABLE if name != "name"}
-        key, text = services.create_api_key(obj.owner, obj.name, **limits)
+        limits = {name: getattr(obj, name) for name in accounts.KEY_FIELDS if name != "name"}
+        key, text = accounts.create_api_key(obj.owner, obj.name, **limits)
         obj.pk = key.pk
         obj.refresh_from_db()
         _show_once(request, text)
@@ -110,7 +125,7 @@ class ApiKeyAdmin(ModelAdmin):
             return page
         for key in queryset:
             try:
-                _, text = services.rotate_api_key(key.pk, GRACE)
+                _, text = accounts.rotate_api_key(key.pk, GRACE)
             except KeyEnded as error:
                 self.message_user(request, f"{key}: {error}", messages.ERROR)
             else:
@@ -123,7 +138,7 @@ class ApiKeyAdmin(ModelAdmin):
         effect = "Calls with these keys are refused from now on. A revoked key cannot be brought back."
         if page := ask_first(self, request, queryset, "Revoke these keys?", effect):
             return page
-        count = services.revoke_api_keys([key.pk for key in queryset])
+        count = accounts.revoke_api_keys([key.pk for key in queryset])
         self.message_user(request, f"{count} keys revoked.", messages.SUCCESS)
         return None
 

@@ -1,0 +1,5 @@
+"""The console's pages of payers, a module by area. Keys are here, because who may let whom pay is known here."""
+
+from apps.orgs.admin import keys, organisations
+
+__all__ = ["keys", "organisations"]
