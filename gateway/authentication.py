@@ -36,8 +36,9 @@ Verify = Callable[[str], AccessClaims]
 class Known:
     """A principal, with what every call asks of it made ready once.
 
-    ``checked`` is the count of changes up to which its ``subjects`` are known to be untouched. ``ends_at`` is in
-    seconds since the epoch, infinite when the credential has no end.
+    ``checked`` is the count of changes up to which its ``subjects`` are known to be untouched. Until ``ends_at``
+    (seconds since the epoch, or infinite) the principal is as it was found: then the credential ends, or the payer's
+    tier does and another begins. The database is asked which.
     """
 
     principal: Principal
@@ -108,21 +109,20 @@ class Authenticator:
         digest = hashlib.sha256(credential.encode()).digest()
         if org_id is not None:
             digest += org_id.bytes
-        known = self._known.get(digest)
-        if known is not None and (known.checked == self._changes or self._is_untouched(known)):
+        known, now = self._known.get(digest), time.time()
+        if known is not None and now < known.ends_at and self._is_untouched(known):
             tally.count(CREDENTIAL_CACHE, "hit")
         else:
             tally.count(CREDENTIAL_CACHE, "miss")
             known = await self._ask_once(digest, self._checked(credential), org_id)
-        now = time.time()
-        if known.ends_at <= now:
-            raise InvalidCredential
         if known.principal.kind == API_KEY:
             self._note_use(known.principal.key_id, now)
         return known
 
     def _is_untouched(self, known: Known) -> bool:
         """Whether no change since the last look concerned this caller."""
+        if known.checked == self._changes:
+            return True
         if any(self._changed.get(subject, 0) > known.checked for subject in known.subjects):
             return False
         known.checked = self._changes

@@ -13,13 +13,13 @@ STRICT = {
 """Our own pages: they have no script. JSON answers carry it, too: they need nothing."""
 
 SCRIPTED = STRICT | {
-    "script-src": [SELF, UNSAFE_INLINE],
+    "script-src": [SELF],
     "style-src": [SELF, UNSAFE_INLINE],
     "connect-src": [SELF],
     "font-src": [SELF, "data:"],
     "worker-src": [SELF, "blob:"],
 }
-"""Pages of packages that write scripts and styles into their HTML: the API's documentation."""
+"""The API's documentation: its packages write styles into the page. Scripts are files of ours."""
 
 CONSOLE = SCRIPTED | {"script-src": [SELF, UNSAFE_INLINE, UNSAFE_EVAL]}
 """The console: its theme computes what it shows with Alpine, which evaluates expressions."""

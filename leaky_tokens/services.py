@@ -17,4 +17,5 @@ def _auth() -> Routes:
         path("", include("apps.orgs.rest.urls")),
         path("account", include("apps.orgs.pages.urls")),
         path("account", include("apps.accounts.pages.urls")),  # after the others: it answers for all of /account
+        path("", include("leaky_tokens.openapi.views")),
     ]

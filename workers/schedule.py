@@ -33,4 +33,6 @@ SCHEDULE: dict[str, Entry] = {
     "rotate_signing_keys": every(HOUR, "workers.tasks.accounts.rotate_signing_keys"),
     # Sign-ins that are long over are forgotten.
     "purge_sessions": every(DAY, "workers.tasks.accounts.purge_sessions"),
+    # So are tokens of OAuth2 clients.
+    "purge_oauth_tokens": every(DAY, "workers.tasks.accounts.purge_oauth_tokens"),
 }

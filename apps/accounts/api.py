@@ -10,6 +10,7 @@ from apps.accounts.keys import parse as parse_key
 from apps.accounts.mail import send as send_mail
 from apps.accounts.models import ApiKey, User
 from apps.accounts.oauth.clients import open_client
+from apps.accounts.oauth.clients import purge as purge_oauth_tokens
 from apps.accounts.passwords import (
     change_password,
     renew_tokens,
@@ -86,6 +87,7 @@ __all__ = [
     "open_user",
     "parse_key",
     "published_keys",
+    "purge_oauth_tokens",
     "purge_sessions",
     "refresh",
     "register",

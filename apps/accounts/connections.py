@@ -48,5 +48,5 @@ def disconnect(user: User, client_id: str) -> bool:
     if not ended:
         return False
     record("consent.withdrawn", Subject("client", client_id), {"user_id": str(user.pk)}, None)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{user.pk}")
     return True

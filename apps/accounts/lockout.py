@@ -1,7 +1,8 @@
 """Guessing passwords: after a few wrong ones a name is locked for the address that they came from, longer each time.
 
 django-axes counts, per name and address. Its own lock lasts as long as it remembers; ours begins at a minute and
-doubles with every further wrong password, up to an hour, while the failures are remembered for a day.
+doubles with every further wrong password, up to an hour, while the failures are remembered for a day. Whoever tries
+one password on many names stays below that with each: an address with many failures in all is locked for every name.
 """
 
 import math
@@ -20,6 +21,8 @@ from django.utils import timezone
 from apps.accounts.domain import Visitor
 
 FIRST_SECONDS, LONGEST_SECONDS = 60, 3600
+ADDRESS_LOCK = timedelta(minutes=15)
+"""How long names count for their address after their last failure, and how long it is locked after its last one."""
 
 
 class GrowingLock(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
@@ -30,7 +33,10 @@ class GrowingLock(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
         return self.wait(request, credentials) > timedelta(0)
 
     def wait(self, request: Any, credentials: dict[str, Any] | None) -> timedelta:
-        """How long the name stays locked for the address; zero if it is not."""
+        """How long the name stays locked for the address, or the address for all names; zero if neither is."""
+        return max(self._wait_of_name(request, credentials), self._wait_of_address(request))
+
+    def _wait_of_name(self, request: Any, credentials: dict[str, Any] | None) -> timedelta:
         (attempts,) = self.get_user_attempts(request, credentials)
         found = attempts.aggregate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
         beyond = (found["failures"] or 0) - get_failure_limit(request, credentials)
@@ -39,6 +45,18 @@ class GrowingLock(AxesDatabaseHandler):  # type: ignore[misc]  # axes is untyped
         until = found["last"] + timedelta(seconds=lock_seconds(beyond))
         rest: timedelta = until - request.axes_attempt_time
         return max(timedelta(0), rest)
+
+    def _wait_of_address(self, request: Any) -> timedelta:
+        """Attempts on different names do not wait for each other: as many as are looked at at once may come on top."""
+        if not request.axes_ip_address:
+            return timedelta(0)
+        since = request.axes_attempt_time - ADDRESS_LOCK
+        recent = AccessAttempt.objects.filter(ip_address=request.axes_ip_address, attempt_time__gt=since)
+        found = recent.aggregate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
+        if (found["failures"] or 0) < settings.SIGN_IN_FAILURES_PER_ADDRESS:
+            return timedelta(0)
+        rest: timedelta = found["last"] - since
+        return rest
 
 
 def is_over(attempt: AccessAttempt) -> bool:

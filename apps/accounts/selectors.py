@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
 from oauth2_provider.models import AccessToken
 
@@ -19,16 +19,17 @@ from apps.core.http.caller import API_KEY, JWT, OAUTH2, Caller
 
 
 def find_key(presented: str) -> CredentialRecord:
-    """The key whose text is ``presented``, if it is good now by the database's clock. At most two queries.
+    """The key whose text is ``presented``, if it is good now by the database's clock. At most three queries.
 
-    Unknown, wrong, expired, revoked and inactive owner take the same steps and end in the same error: what is not
-    good is not found, and what is not found is still hashed and compared.
+    Whoever has not the secret learns nothing, from the error or from the time: an unknown key takes the same steps as
+    a wrong secret.
 
     Raises:
         InvalidCredential: the text is not a key that works now; the error does not say why.
     """
-    parsed = keys.parse(presented)
-    row = _presented(presented, good_keys().filter(pk=parsed.id, owner_id=parsed.owner))
+    row = good_keys().filter(pk=_proven(presented)).first()
+    if row is None:
+        raise InvalidCredential
     return CredentialRecord(
         kind=API_KEY,
         id=row.id,
@@ -51,19 +52,27 @@ def validate_key(presented: str) -> ApiKey:
         ExpiredKey: it was.
         InvalidCredential: it is not, for another reason.
     """
-    parsed = keys.parse(presented)
-    kept = ApiKey.objects.filter(pk=parsed.id, owner_id=parsed.owner, revoked_at=None, owner__is_active=True)
-    row = _presented(presented, kept)
+    row = ApiKey.objects.filter(pk=_proven(presented), revoked_at=None, owner__is_active=True).first()
+    if row is None:
+        raise InvalidCredential
     if not good_keys().filter(pk=row.pk).exists():
         raise ExpiredKey
     return row
 
 
-def _presented(presented: str, candidates: QuerySet[ApiKey]) -> ApiKey:
-    row = candidates.first()
-    if not keys.matches(presented, row.digest if row else keys.NO_DIGEST, pepper()) or row is None:
+def _proven(presented: str) -> str:
+    """The id of the key whose text is ``presented``, good or not. One query, one answer of one size, one HMAC.
+
+    Raises:
+        InvalidCredential: there is none.
+    """
+    parsed = keys.parse(presented)
+    named = ApiKey.objects.filter(pk=parsed.id, owner_id=parsed.owner)
+    # An aggregate always answers with a row; reading a key that is there would take longer than reading none.
+    stored = named.aggregate(digest=Max("digest", default=keys.NO_DIGEST))["digest"]
+    if not keys.matches(presented, stored, pepper()):
         raise InvalidCredential
-    return row
+    return parsed.id
 
 
 def keys_of(owner_id: UUID, *, org_id: UUID | None = None, limit: int | None = None, after: str = "") -> list[ApiKey]:

@@ -62,8 +62,7 @@ def _issue(key: ApiKey, action: str) -> tuple[ApiKey, str]:
     """Give an unsaved key its text."""
     text = keys.issue(key.owner_id)
     key.pk, key.digest = keys.parse(text).id, keys.digest(text, pepper())
-    key.save(force_insert=True)
-    touch(CREDENTIALS)
+    key.save(force_insert=True)  # No gateway need hear of it: what is unknown is not remembered.
     record(action, _key_subject(key), None, _key_state(key))
     return key, text
 
@@ -96,6 +95,7 @@ def rotate_api_key(key_id: str, grace: timedelta) -> tuple[ApiKey, str]:
         replaced_by=successor, expires_at=Least(F("expires_at"), Now() + Value(grace, DurationField()))
     )
     old.refresh_from_db()
+    touch(CREDENTIALS, f"key:{old.pk}")
     record("api_key.rotated", _key_subject(old), before, _key_state(old))
     return successor, text
 
@@ -116,7 +116,7 @@ def revoke_api_keys(key_ids: Collection[str]) -> int:
     if not before:
         return 0
     ApiKey.objects.filter(pk__in=before).update(revoked_at=Now())
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, *(f"key:{key_id}" for key_id in before))
     for key in ApiKey.objects.filter(pk__in=before).order_by("pk"):
         record("api_key.revoked", _key_subject(key), before[key.pk], _key_state(key))
     return len(before)
@@ -162,7 +162,7 @@ def save_api_key(key: ApiKey) -> None:
 
 def _change(key: ApiKey, before: State) -> ApiKey:
     key.save(update_fields=EDITABLE)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"key:{key.pk}")
     record("api_key.changed", _key_subject(key), before, _key_state(key))
     return key
 
@@ -178,7 +178,7 @@ def save_user(user: User) -> None:
     user.save()
     _record(user, before)
     if before is None or not _ends_sessions(before, user):
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"user:{user.pk}")
         return
     end_all(user.pk)
     user.refresh_from_db(fields=["token_version"])
@@ -202,7 +202,7 @@ def grant_role(user: User, name: str) -> None:
     before = roles_of(user.pk)
     user.roles.add(role)
     record("user.changed", _subject(user), {"roles": list(before)}, {"roles": list(roles_of(user.pk))})
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{user.pk}")
 
 
 @transaction.atomic
@@ -243,7 +243,7 @@ def delete_user(user: User) -> None:
     subject, was = _subject(user), _state(user)
     user.delete()
     record("user.deleted", subject, was, None)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{subject.id}")
 
 
 @transaction.atomic

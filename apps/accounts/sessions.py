@@ -8,10 +8,10 @@ from django.contrib.sessions.models import Session as CookieSession
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from oauth2_provider.models import Grant, RefreshToken
+from oauth2_provider.models import RefreshToken
 
 from apps.accounts.domain import Visitor
-from apps.accounts.models import Session, User
+from apps.accounts.models import Grant, Session, User
 from apps.audit.api import Subject, record
 from apps.config.api import CREDENTIALS, touch
 
@@ -48,7 +48,7 @@ def end_session(user_id: UUID, session_id: UUID, *, reason: str = "") -> bool:
     ended = Session.objects.filter(pk=session_id, user=user_id, ended_at=None).update(ended_at=Now())
     if ended:
         record("session.ended", _subject(session_id), {"user": str(user_id)}, None, reason=reason)
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"session:{session_id}")
     return bool(ended)
 
 
@@ -72,7 +72,7 @@ def end_all(user_id: UUID, *, but: UUID | None = None, reason: str = "") -> int:
 def raise_token_version(user_id: UUID) -> None:
     """End the access tokens of a user; their sessions stand and can get new ones."""
     User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{user_id}")
 
 
 def purge_sessions() -> int:

@@ -21,7 +21,7 @@ def add(org_id: UUID, user_id: UUID, role: str) -> Membership:
     membership, is_new = Membership.objects.get_or_create(org_id=org_id, user_id=user_id, defaults={"role": role})
     if is_new:
         record("membership.created", membership_subject(membership), None, membership_state(membership))
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"user:{user_id}")
     return membership
 
 
@@ -104,7 +104,7 @@ def end(membership: Membership) -> None:
     revoke_keys_of(membership.user_id, membership.org_id)
     record("membership.removed", subject, before, None)
     membership.delete()
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{membership.user_id}")
 
 
 def _locked(org_id: UUID, user_id: UUID) -> Membership:
@@ -120,7 +120,7 @@ def _give(membership: Membership, role: str) -> None:
     membership.role = role
     membership.save(update_fields=["role"])
     record("membership.changed", membership_subject(membership), before, membership_state(membership))
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{membership.user_id}")
 
 
 def _insist_on_another_owner(membership: Membership) -> None:

@@ -50,7 +50,7 @@ def create(owner: User, name: str, slug: str) -> Organisation:
         record("organisation.created", _subject(org), None, _state(org))
         membership = Membership.objects.create(org=org, user_id=owner.pk, role=OWNER)
         record("membership.created", membership_subject(membership), None, membership_state(membership))
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"user:{owner.pk}")
     return org
 
 
@@ -77,7 +77,7 @@ def save(org: Organisation) -> None:
     before = _state(present) if present else None
     org.save()
     record("organisation.changed" if present else "organisation.created", _subject(org), before, _state(org))
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"org:{org.pk}")
 
 
 @transaction.atomic
@@ -90,7 +90,7 @@ def delete(org: Organisation) -> None:
     subject, before = _subject(org), _state(org)
     org.delete()
     record("organisation.deleted", subject, before, None)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"org:{subject.id}")
 
 
 @transaction.atomic
@@ -104,7 +104,7 @@ def suspend(org_ids: Collection[UUID], *, suspended: bool) -> int:
         org.save(update_fields=["suspended"])
         record(f"organisation.{'suspended' if suspended else 'reopened'}", _subject(org), before, _state(org))
     if changed:
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, *(f"org:{org.pk}" for org in changed))
     return len(changed)
 
 

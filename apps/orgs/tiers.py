@@ -23,8 +23,10 @@ def save_tier(tier: Tier) -> None:
     before = _state(present) if present else None
     tier.save()
     record("tier.changed" if present else "tier.created", _subject(tier.pk), before, _state(tier))
-    # A role may be named like the new tier, and then principals have it from now on.
-    touch(TIERS) if present else _touch_both()
+    # A role may be named like the new tier, and of several tiers the priority decides: principals change with both.
+    if present is None or present.priority != tier.priority:
+        touch(CREDENTIALS)
+    touch(TIERS)
 
 
 @transaction.atomic
@@ -74,7 +76,7 @@ def save_assignment(assignment: TierAssignment) -> None:
     assignment.save()
     action = "tier_assignment.changed" if present else "tier_assignment.created"
     record(action, _assignee(assignment), before, _assigned(assignment))
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, *(_payer(row) for row in (present, assignment) if row))
 
 
 @transaction.atomic
@@ -82,7 +84,7 @@ def delete_assignment(assignment: TierAssignment) -> None:
     """Take a payer's own tier away."""
     record("tier_assignment.removed", _assignee(assignment), _assigned(assignment), None)
     assignment.delete()
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, _payer(assignment))
 
 
 @transaction.atomic
@@ -117,6 +119,11 @@ def _allowances(tier: Tier) -> State:
 def _assignee(assignment: TierAssignment) -> Subject:
     org_id = assignment.payer_id if assignment.payer_kind == TierAssignment.PayerKind.ORG else None
     return Subject("tier_assignment", str(assignment.payer_id), org_id)
+
+
+def _payer(assignment: TierAssignment) -> str:
+    """Whom gateways then forget: payer kinds are called like their subjects."""
+    return f"{assignment.payer_kind}:{assignment.payer_id}"
 
 
 def _assigned(assignment: TierAssignment) -> State:

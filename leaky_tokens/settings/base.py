@@ -269,6 +269,14 @@ AXES_FAILURE_LIMIT = environment.integer(
     minimum=1,
     maximum=100,
 )
+SIGN_IN_FAILURES_PER_ADDRESS = environment.integer(
+    "LEAKY_SIGN_IN_FAILURES_PER_ADDRESS",
+    50,
+    "Wrong passwords from one address, for all names that failed from there in the last 15 minutes, before nobody can "
+    "sign in from there until 15 minutes after the last one.",
+    minimum=1,
+    maximum=1_000_000,
+)
 # How long wrong passwords are remembered; how long they lock is the handler's to say.
 AXES_COOLOFF_TIME = timedelta(days=1)
 AXES_RESET_ON_SUCCESS = True
@@ -307,6 +315,12 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Leaky Tokens API",
+    "DESCRIPTION": "An LLM API gateway with a bank inside.",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.0.3",
 }
 
 LANGUAGE_CODE = "en"

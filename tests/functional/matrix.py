@@ -113,4 +113,8 @@ ROWS: dict[str, Row | Public | Protocol] = {
     f"GET {ORG}/api-keys": Row(MANAGERS, WIDE),
     f"DELETE {ORG}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, fresh=("key_id",)),
     "GET /api/v1/audit": Row(MANAGERS, WIDE, query="?orgId={org_id}"),
+    "* /v3/api-docs": Public(200),
+    "* /api/schema/": Public(200),
+    "* /swagger-ui.html": Public(200),
+    "* /redoc": Public(200),
 }

@@ -14,3 +14,9 @@ def rotate_signing_keys() -> bool:
 def purge_sessions() -> int:
     """Forget sessions that have been over for long, and cookies that have expired."""
     return api.purge_sessions()
+
+
+@app.task
+def purge_oauth_tokens() -> None:
+    """Forget codes and tokens of OAuth2 clients that have expired for good."""
+    api.purge_oauth_tokens()

@@ -27,6 +27,7 @@ from oauthlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestFata
 from oauthlib.openid.connect.core.exceptions import ConsentRequired, LoginRequired
 
 from apps.accounts import signing, tokens
+from apps.accounts.browser import SESSION_ID
 from apps.accounts.models import Application, User
 from apps.accounts.oauth import wishes
 from apps.accounts.oauth.forms import ConsentForm
@@ -35,9 +36,6 @@ from apps.accounts.oauth.validator import ID_TOKEN_TYPE
 from apps.accounts.selectors import database_now, signed_in_at
 from apps.core.errors import InvalidCredential
 from apps.core.http.redirects import forms_may_lead_to
-
-SESSION_ID = "leaky_session_id"
-"""Where Django's session keeps the id of its row, once somebody has signed in on our page."""
 
 
 class SeeOther(OAuth2ResponseRedirect):

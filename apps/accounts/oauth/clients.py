@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.hashers import check_password
 from django.db import transaction
+from oauth2_provider.models import clear_expired
 
 from apps.accounts.models import Application, User
 from apps.accounts.oauth.validator import end_tokens
@@ -33,7 +34,7 @@ def save_client(client: Application) -> None:
     client.save()
     if before.user_id != client.user_id:
         end_tokens(client, None)
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"client:{client.client_id}")
     record("client.changed", _subject(client), _state(before), _state(client))
 
 
@@ -52,7 +53,7 @@ def delete_client(client: Application) -> None:
     """The client and all its tokens."""
     record("client.deleted", _subject(client), _state(client), None)
     client.delete()
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"client:{client.client_id}")
 
 
 @transaction.atomic
@@ -71,11 +72,19 @@ def open_client(client_id: str, secret: str, *, scopes: Collection[str], org_id:
     if not check_password(secret, client.client_secret):
         client.client_secret = secret
         client.save()
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"client:{client_id}")
     account: UUID | None = client.user_id
     if account is None:
         raise LookupError(f"client {client_id} has no account")
     return account
+
+
+def purge() -> None:
+    """Delete what can never be used again: codes and tokens that have expired. No gateway need hear of them.
+
+    Refresh tokens that were used stay until they could not be refreshed any more, to tell that one is used again.
+    """
+    clear_expired()
 
 
 def _robot(client_id: str, scopes: list[str], org_id: UUID | None) -> Application:

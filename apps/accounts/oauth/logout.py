@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import logout
 from django.http import HttpResponse
 from oauth2_provider.exceptions import InvalidOIDCClientError
 from oauth2_provider.models import IDToken
 from oauth2_provider.views import RPInitiatedLogoutView
 from oauthlib.common import add_params_to_uri
 
+from apps.accounts import browser
 from apps.accounts.models import Application, User
 from apps.accounts.oauth.authorize import SeeOther
 from apps.accounts.oauth.validator import end_tokens
@@ -55,7 +55,7 @@ class LogoutView(RPInitiatedLogoutView):
         user = token_user or (self.request.user if self.request.user.is_authenticated else None)
         if application and user:
             end_tokens(application, user)
-        logout(self.request)
+        browser.finish(self.request)
         if not (application and post_logout_redirect_uri):
             return HttpResponse(status=303, headers={"Location": settings.LOGIN_URL})
         parameters: list[tuple[str, Any]] = [("state", state)] if state else []

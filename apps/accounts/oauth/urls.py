@@ -6,6 +6,7 @@ from apps.accounts.oauth import discovery
 from apps.accounts.oauth.authorize import AuthorizeView
 from apps.accounts.oauth.endpoints import IntrospectView, RevokeView, TokenView, UserInfoView
 from apps.accounts.oauth.logout import LogoutView
+from apps.core.http.pages import page
 from apps.core.http.permissions import ANYONE, BROWSER, CLIENT, declare
 
 app_name = "oauth2_provider"
@@ -15,7 +16,7 @@ urlpatterns = [
     path("oauth2/revoke", declare(CLIENT, RevokeView.as_view()), name="revoke-token"),
     path("oauth2/introspect", declare(CLIENT, IntrospectView.as_view()), name="introspect"),
     path("oauth2/userinfo", declare(CLIENT, UserInfoView.as_view()), name="user-info"),
-    path("oauth2/logout", declare(BROWSER, LogoutView.as_view()), name="rp-initiated-logout"),
+    path("oauth2/logout", page("GET", "POST")(LogoutView.as_view()), name="rp-initiated-logout"),
     path("oauth2/jwks", declare(ANYONE, discovery.jwks), name="jwks-info"),
     path(".well-known/jwks.json", declare(ANYONE, discovery.jwks), name="jwks-well-known"),
     path(

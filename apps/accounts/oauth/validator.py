@@ -23,7 +23,7 @@ from apps.accounts.oauth.generators import CLIENT_CREDENTIALS, version_of
 from apps.config.api import CREDENTIALS, touch
 from apps.core.errors import InvalidCredential
 
-AUTHORIZATION_CODE = "authorization_code"
+AUTHORIZATION_CODE, REFRESH = "authorization_code", "refresh_token"
 ID_TOKEN_TYPE = "JWT"  # noqa: S105 (a media type)
 
 CODE_LIFE = timedelta(seconds=oauth2_settings.AUTHORIZATION_CODE_EXPIRE_SECONDS)
@@ -130,10 +130,10 @@ class Validator(OAuth2Validator):
     def _save_bearer_token(self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any) -> None:
         if request.grant_type == AUTHORIZATION_CODE and scopes.OFFLINE not in request.scopes:
             token.pop("refresh_token", None)
-        # A refresh ends the access token before it. Gateways may go on with that one until they forget it anyway: it is
-        # in the same hands, and if every refresh of every client made them forget everybody, they would know nobody.
         request.access_checksum = _checksum(token["access_token"])
         super()._save_bearer_token(token, request, *args, **kwargs)
+        if request.grant_type == REFRESH:
+            touch(CREDENTIALS, f"user:{request.user.pk}")  # The access token before this one has ended.
 
     def validate_refresh_token(
         self, refresh_token: str, client: Application, request: Any, *args: Any, **kwargs: Any
@@ -148,7 +148,7 @@ class Validator(OAuth2Validator):
         if not row.user.is_active or version_of(refresh_token) != str(row.user.token_version):
             return False
         if row.revoked is not None and _lives(row.token_family):
-            touch(CREDENTIALS)
+            touch(CREDENTIALS, f"user:{row.user_id}")
         return bool(super().validate_refresh_token(refresh_token, client, request, *args, **kwargs))
 
     def get_original_scopes(self, refresh_token: str, request: Any, *args: Any, **kwargs: Any) -> list[str]:
@@ -160,7 +160,7 @@ class Validator(OAuth2Validator):
     def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any, **kwargs: Any) -> None:
         """The client's own token, and what belongs to it; every gateway forgets it."""
         super().revoke_token(token, token_type_hint, request, *args, **kwargs)
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"client:{request.client.client_id}")
 
     def validate_bearer_token(self, token: str | None, scopes: list[str], request: Any) -> bool:
         """Whether an access token works at our own endpoints: by the same look-up as everywhere else."""
@@ -214,7 +214,7 @@ def _end_what_it_gave(grant: Grant) -> None:
     """A code that is used twice was stolen before or after its first use: nothing of it may live."""
     RefreshToken.revoke_family(grant.family)
     AccessToken.objects.filter(token_checksum=grant.access_checksum).delete()
-    touch(CREDENTIALS)
+    touch(CREDENTIALS, f"user:{grant.user_id}")
 
 
 def _locked_refresh_token(text: str) -> RefreshToken | None:
@@ -233,7 +233,7 @@ def end_tokens(client: Application, user: User | None) -> None:
             revoked=timezone.now(), access_token=None
         )
         AccessToken.objects.filter(application=client, user=user).delete()
-        touch(CREDENTIALS)
+        touch(CREDENTIALS, f"user:{user.pk}" if user else f"client:{client.client_id}")
 
 
 def _checksum(text: str) -> str:

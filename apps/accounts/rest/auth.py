@@ -31,6 +31,11 @@ _EXAMPLE = {
     "refreshToken": "eyJhbGciOiJSUzI1NiIsInR5cCI6InJ0K2p3dCJ9.e30.c2lnbmF0dXJl",
 }
 _SIGNED_IN = OpenApiExample("signed in", _EXAMPLE, response_only=True)
+_SIGN_UP = OpenApiExample(
+    "ada", {"username": "ada", "email": "ada@example.com", "password": "Difference-1822"}, request_only=True
+)
+_SIGN_IN = OpenApiExample("ada", {"username": "ada", "password": "Difference-1822"}, request_only=True)
+_RENEWAL = OpenApiExample("renewal", {"refreshToken": _EXAMPLE["refreshToken"]}, request_only=True)
 
 
 class _Text(serializers.CharField):
@@ -101,7 +106,7 @@ class Register(ApiView):
 
     @extend_schema(
         operation_id="register", summary="Sign up", tags=["auth"], request=RegisterSerializer,
-        responses={201: SignedInSerializer} | problems(400, 503), examples=[_SIGNED_IN],
+        responses={201: SignedInSerializer} | problems(400, 503), examples=[_SIGNED_IN, _SIGN_UP],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """A new user of the role USER, signed in; a link to prove the address is on its way by e-mail."""
@@ -120,7 +125,7 @@ class Login(ApiView):
 
     @extend_schema(
         operation_id="login", summary="Sign in", tags=["auth"], request=LoginSerializer,
-        responses={200: SignedInSerializer} | problems(400, 401, 429, 503), examples=[_SIGNED_IN],
+        responses={200: SignedInSerializer} | problems(400, 401, 429, 503), examples=[_SIGNED_IN, _SIGN_IN],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """A token for an hour, and one to renew it with. Five wrong passwords lock the name for a while (429)."""
@@ -141,7 +146,7 @@ class Refresh(ApiView):
 
     @extend_schema(
         operation_id="refresh", summary="Renew a token", tags=["auth"], request=RefreshSerializer,
-        responses={200: SignedInSerializer} | problems(400, 401, 503), examples=[_SIGNED_IN],
+        responses={200: SignedInSerializer} | problems(400, 401, 503), examples=[_SIGNED_IN, _RENEWAL],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """New tokens. A refresh token works once: its second use ends the session, for whoever holds a copy, too."""

@@ -14,6 +14,7 @@ from apps.core.http.schema import problems
 from apps.core.http.serializers import Strict
 from apps.core.http.views import ApiView
 
+_LINK = "q3JdW0x7bT9mZ1kQ"
 _SENT = {"message": "If this address is known here, a link is on its way to it."}
 
 
@@ -78,7 +79,9 @@ class Password(ApiView):
         responses={200: FreshTokenSerializer} | problems(400, 401, 403, 429, 503),
         examples=[OpenApiExample("fresh token", {
             "token": "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl", "expiresAt": "2026-01-31T13:00:00Z",
-        }, response_only=True)],
+        }, response_only=True), OpenApiExample("change", {
+            "currentPassword": "Difference-1822", "newPassword": "Analytical-1837",
+        }, request_only=True)],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """All other sessions and all access tokens end; this session goes on with the token of the answer."""
@@ -99,7 +102,10 @@ class PasswordReset(ApiView):
     @extend_schema(
         operation_id="requestPasswordReset", summary="Forgot my password", tags=["auth"],
         request=ResetRequestSerializer, responses={202: MessageSerializer} | problems(400, 503),
-        examples=[OpenApiExample("answer", _SENT, response_only=True)],
+        examples=[
+            OpenApiExample("answer", _SENT, response_only=True, status_codes=["202"]),
+            OpenApiExample("whose", {"email": "ada@example.com"}, request_only=True),
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """The same answer, in the same time, whether or not the address is known."""
@@ -115,6 +121,9 @@ class PasswordResetConfirmation(ApiView):
     @extend_schema(
         operation_id="resetPassword", summary="Set a new password", tags=["auth"], request=ResetSerializer,
         responses={204: None} | problems(400, 503),
+        examples=[OpenApiExample(
+            "new password", {"token": _LINK, "newPassword": "Analytical-1837"}, request_only=True,
+        )],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Works once, for an hour. All sessions and tokens of the user end."""
@@ -131,7 +140,10 @@ class EmailVerification(ApiView):
     @extend_schema(
         operation_id="verifyEmail", summary="Prove my address", tags=["auth"], request=VerifySerializer,
         responses={200: VerifiedSerializer} | problems(400, 503),
-        examples=[OpenApiExample("proved", {"email": "ada@example.com", "emailVerified": True}, response_only=True)],
+        examples=[
+            OpenApiExample("proved", {"email": "ada@example.com", "emailVerified": True}, response_only=True),
+            OpenApiExample("link", {"token": _LINK}, request_only=True),
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Works once, for three days."""
@@ -147,7 +159,9 @@ class EmailVerificationRequest(ApiView):
     @extend_schema(
         operation_id="resendVerification", summary="Send the link again", tags=["auth"], request=None,
         responses={202: MessageSerializer} | problems(401, 403, 503),
-        examples=[OpenApiExample("answer", {"message": "A link is on its way."}, response_only=True)],
+        examples=[
+            OpenApiExample("answer", {"message": "A link is on its way."}, response_only=True, status_codes=["202"]),
+        ],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """At most one a minute, and none once the address is proved."""

@@ -41,6 +41,12 @@ _SHOWN = {
 _TEXT = "leaky_0f8fad5b-d9cb-469f-a165-70867728950e_3fT9aZ0kQe" + "0" * 38
 _EXAMPLE = OpenApiExample("a key", _SHOWN, response_only=True)
 _EXAMPLE_ISSUED = OpenApiExample("a new key", {**_SHOWN, "apiKey": _TEXT, "rawKey": _TEXT}, response_only=True)
+_WANTED = OpenApiExample(
+    "a key for one model", {"userId": _SHOWN["userId"], "name": "laptop", "allowedModels": ["gpt-4o-mini"]},
+    request_only=True,
+)  # fmt: skip
+_CHANGED = OpenApiExample("a new name", {"name": "old laptop"}, request_only=True)
+_GRACE = OpenApiExample("an hour", {"graceSeconds": 3600}, request_only=True)
 _USER = OpenApiParameter("userId", OpenApiTypes.UUID, required=True, description="The keys' owner.")
 
 
@@ -51,7 +57,7 @@ class ApiKeysView(ApiView):
 
     @extend_schema(
         operation_id="createApiKey", summary="Make an API key", tags=["API keys"], request=CreateApiKeySerializer,
-        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[_EXAMPLE_ISSUED],
+        responses={201: IssuedApiKeySerializer} | problems(400, 401, 403), examples=[_EXAMPLE_ISSUED, _WANTED],
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """The new key; its text is in this answer only."""
@@ -124,7 +130,7 @@ class ApiKeyView(ApiView):
 
     @extend_schema(
         operation_id="changeApiKey", summary="Change an API key", tags=["API keys"], request=ChangeApiKeySerializer,
-        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[_EXAMPLE],
+        responses={200: ApiKeySerializer} | problems(400, 401, 403, 404, 409), examples=[_EXAMPLE, _CHANGED],
     )  # fmt: skip
     def patch(self, request: Request, key_id: str) -> Response:
         """Its scopes can only become fewer."""
@@ -149,7 +155,7 @@ class RotateApiKeyView(ApiView):
     @extend_schema(
         operation_id="rotateApiKey", summary="Replace an API key by a new one like it", tags=["API keys"],
         request=RotateApiKeySerializer, responses={201: IssuedApiKeySerializer} | problems(400, 401, 403, 404, 409),
-        examples=[_EXAMPLE_ISSUED],
+        examples=[_EXAMPLE_ISSUED, _GRACE],
     )  # fmt: skip
     def post(self, request: Request, key_id: str) -> Response:
         """The new key, with its text. The old one works on for ``graceSeconds``, and both share one budget.

@@ -14,6 +14,7 @@ from apps.core.http.serializers import Strict
 from apps.core.http.views import ApiView, caller_of
 from apps.orgs import invitations, memberships
 from apps.orgs.models import Membership
+from apps.orgs.rest.organisations import EXAMPLE as ORGANISATION
 from apps.orgs.rest.organisations import OrganisationSerializer
 from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
 from apps.orgs.selectors import founder_for, invitations_of, organisation_for
@@ -63,6 +64,7 @@ class Invitations(ApiView):
     @extend_schema(
         operation_id="listInvitations",
         summary="List the open invitations of an organisation",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: listing(InvitationSerializer)} | problems(400, 401, 403, 404),
         examples=_LIST,
@@ -74,9 +76,10 @@ class Invitations(ApiView):
     @extend_schema(
         operation_id="invite",
         summary="Invite somebody by e-mail",
+        tags=["organisations"],
         request=NewInvitation,
         responses={201: InvitationSerializer} | problems(400, 401, 403, 404, 409),
-        examples=_ONE,
+        examples=[*_ONE, OpenApiExample("somebody", {"email": "grace@example.com"}, request_only=True)],
     )
     def post(self, request: Request, org_id: str) -> Response:
         """For owners; admins invite plain members. Inviting again replaces the earlier offer, so a retry is safe."""
@@ -93,6 +96,7 @@ class OneInvitation(ApiView):
     @extend_schema(
         operation_id="revokeInvitation",
         summary="Take an invitation back",
+        tags=["organisations"],
         responses={204: None} | problems(401, 403, 404),
     )
     def delete(self, request: Request, org_id: str, invitation_id: str) -> Response:
@@ -109,9 +113,13 @@ class Accepting(ApiView):
     @extend_schema(
         operation_id="acceptInvitation",
         summary="Accept an invitation that was sent to your verified address",
+        tags=["organisations"],
         request=Acceptance,
         responses={200: OrganisationSerializer} | problems(400, 401, 403, 404),
-        examples=[OpenApiExample("the mail's secret", {"token": "q3Jd…"}, request_only=True)],
+        examples=[
+            OpenApiExample("the mail's secret", {"token": "q3Jd…"}, request_only=True),
+            OpenApiExample("your new organisation", ORGANISATION | {"role": "member"}, response_only=True),
+        ],
     )
     def post(self, request: Request) -> Response:
         """Works once. 403 ``invitation_for_another_address`` when the invited address is not the caller's own."""

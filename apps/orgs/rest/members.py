@@ -53,6 +53,7 @@ class Members(ApiView):
     @extend_schema(
         operation_id="listMembers",
         summary="List the members of an organisation",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: listing(MemberSerializer)} | problems(400, 401, 403, 404),
         examples=_LIST,
@@ -70,9 +71,10 @@ class OneMember(ApiView):
     @extend_schema(
         operation_id="changeMemberRole",
         summary="Change a member's role",
+        tags=["organisations"],
         request=RoleChange,
         responses={200: MemberSerializer} | problems(400, 401, 403, 404, 409),
-        examples=_ONE,
+        examples=[*_ONE, OpenApiExample("new role", {"role": "admin"}, request_only=True)],
     )
     def patch(self, request: Request, org_id: str, user_id: str) -> Response:
         """For owners. The last owner stays one: 409 ``last_owner``."""
@@ -83,6 +85,7 @@ class OneMember(ApiView):
     @extend_schema(
         operation_id="removeMember",
         summary="Remove a member and revoke their keys that the organisation pays for",
+        tags=["organisations"],
         responses={204: None} | problems(401, 403, 404, 409),
     )
     def delete(self, request: Request, org_id: str, user_id: str) -> Response:
@@ -99,6 +102,7 @@ class Leaving(ApiView):
     @extend_schema(
         operation_id="leaveOrganisation",
         summary="Leave an organisation; your keys that it pays for are revoked",
+        tags=["organisations"],
         request=None,
         responses={204: None} | problems(401, 403, 404, 409),
     )

@@ -103,6 +103,7 @@ class OrgKeys(ApiView):
     @extend_schema(
         operation_id="listOrganisationApiKeys",
         summary="List the API keys that an organisation pays for",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: _PAGE} | problems(400, 401, 403, 404),
         examples=_LIST,
@@ -120,6 +121,7 @@ class OneOrgKey(ApiView):
     @extend_schema(
         operation_id="revokeOrganisationApiKey",
         summary="Revoke an API key that an organisation pays for",
+        tags=["organisations"],
         responses={204: None} | problems(401, 403, 404),
     )
     def delete(self, request: Request, org_id: str, key_id: str) -> Response:
@@ -136,6 +138,7 @@ class ServiceAccountKeys(ApiView):
     @extend_schema(
         operation_id="listServiceAccountApiKeys",
         summary="List the API keys of a service account",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: _PAGE} | problems(400, 401, 403, 404),
         examples=_LIST,
@@ -148,6 +151,7 @@ class ServiceAccountKeys(ApiView):
     @extend_schema(
         operation_id="createServiceAccountApiKey",
         summary="Create an API key for a service account; its text is shown once",
+        tags=["organisations"],
         request=NewOrgKey,
         responses={201: CreatedOrgKeySerializer} | problems(400, 401, 403, 404, 409),
         examples=_CREATED,

@@ -43,15 +43,17 @@ class OrganisationChange(Strict):
     name = serializers.CharField(max_length=200, validators=[readable])
 
 
-_EXAMPLE = {
+EXAMPLE = {
     "id": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d",
     "name": "Analytical Engines",
     "slug": "engines",
     "suspended": False,
     "role": "owner",
 }
-_ONE = [OpenApiExample("organisation", _EXAMPLE, response_only=True)]
-_LIST = [OpenApiExample("one page", {"items": [_EXAMPLE], "next": None}, response_only=True)]
+_ONE = [OpenApiExample("organisation", EXAMPLE, response_only=True)]
+_NEW = OpenApiExample("new", {"name": "Analytical Engines", "slug": "engines"}, request_only=True)
+_RENAMED = OpenApiExample("new name", {"name": "Analytical Engines"}, request_only=True)
+_LIST = [OpenApiExample("one page", {"items": [EXAMPLE], "next": None}, response_only=True)]
 
 
 class Organisations(ApiView):
@@ -62,6 +64,7 @@ class Organisations(ApiView):
     @extend_schema(
         operation_id="listOrganisations",
         summary="List the organisations that you belong to",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: listing(OrganisationSerializer)} | problems(400, 401),
         examples=_LIST,
@@ -73,9 +76,10 @@ class Organisations(ApiView):
     @extend_schema(
         operation_id="createOrganisation",
         summary="Create an organisation; you become its owner",
+        tags=["organisations"],
         request=NewOrganisation,
         responses={201: OrganisationSerializer} | problems(400, 401, 403, 409),
-        examples=_ONE,
+        examples=[*_ONE, _NEW],
     )
     def post(self, request: Request) -> Response:
         """Tried again with a slug of the caller's, 409 ``organisation_exists`` names the organisation that there is."""
@@ -93,6 +97,7 @@ class OneOrganisation(ApiView):
     @extend_schema(
         operation_id="getOrganisation",
         summary="Read an organisation that you belong to",
+        tags=["organisations"],
         responses={200: OrganisationSerializer} | problems(401, 404),
         examples=_ONE,
     )
@@ -103,9 +108,10 @@ class OneOrganisation(ApiView):
     @extend_schema(
         operation_id="renameOrganisation",
         summary="Rename an organisation",
+        tags=["organisations"],
         request=OrganisationChange,
         responses={200: OrganisationSerializer} | problems(400, 401, 403, 404),
-        examples=_ONE,
+        examples=[*_ONE, _RENAMED],
     )
     def patch(self, request: Request, org_id: str) -> Response:
         """For admins and owners."""

@@ -50,6 +50,7 @@ class ServiceAccounts(ApiView):
     @extend_schema(
         operation_id="listServiceAccounts",
         summary="List the service accounts of an organisation",
+        tags=["organisations"],
         parameters=PAGE_PARAMETERS,
         responses={200: listing(ServiceAccountSerializer)} | problems(400, 401, 403, 404),
         examples=_LIST,
@@ -61,9 +62,10 @@ class ServiceAccounts(ApiView):
     @extend_schema(
         operation_id="createServiceAccount",
         summary="Create a service account in an organisation",
+        tags=["organisations"],
         request=NewServiceAccount,
         responses={201: ServiceAccountSerializer} | problems(400, 401, 403, 404),
-        examples=_ONE,
+        examples=[*_ONE, OpenApiExample("new", {"name": "nightly report"}, request_only=True)],
     )
     def post(self, request: Request, org_id: str) -> Response:
         """For admins and owners."""
@@ -80,6 +82,7 @@ class OneServiceAccount(ApiView):
     @extend_schema(
         operation_id="disableServiceAccount",
         summary="Disable a service account and revoke its keys",
+        tags=["organisations"],
         responses={204: None} | problems(401, 403, 404),
     )
     def delete(self, request: Request, org_id: str, user_id: str) -> Response:

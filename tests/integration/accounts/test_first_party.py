@@ -1,6 +1,5 @@
 """Signing in with a password: who may, what it costs to guess, and that nobody learns who exists."""
 
-import statistics
 import time
 from datetime import timedelta
 
@@ -14,6 +13,7 @@ from pytest_django import Settings
 from apps.accounts.api import Visitor, open_user, sign_in
 from apps.accounts.models import User
 from apps.core.errors import InvalidCredential, LockedOut
+from tests.integration.accounts.timing import trimmed, welch
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +63,29 @@ def test_locks_grow_and_are_forgotten(ada: User) -> None:
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert sign_in("ada", PASSWORD, HERE).pk == ada.pk
     assert not AccessAttempt.objects.filter(username="ada").exists(), "the right one ends it"
+
+
+def test_one_password_tried_on_many_names_locks_the_address(ada: User, settings: Settings) -> None:
+    settings.SIGN_IN_FAILURES_PER_ADDRESS = 20
+    names = [f"name{number}" for number in range(25)]
+    assert [_fail(name) for name in names] == [InvalidCredential] * 19 + [LockedOut] * 6
+    with pytest.raises(LockedOut) as caught:
+        sign_in("ada", PASSWORD, HERE)
+    assert 890 <= caught.value.wait_seconds <= 900
+    assert AccessAttempt.objects.count() == 20, "what is not looked at is not counted, so the lock ends"
+    assert sign_in("ada", PASSWORD, ELSEWHERE).pk == ada.pk, "others go on"
+    _pass_time(901)
+    assert sign_in("ada", PASSWORD, HERE).pk == ada.pk
+
+
+def test_an_account_of_ones_own_does_not_open_a_locked_address(ada: User, settings: Settings) -> None:
+    settings.SIGN_IN_FAILURES_PER_ADDRESS = 20
+    outcomes: list[type[Exception]] = []
+    for number in range(20):
+        outcomes.append(_fail(f"name{number}"))
+        if outcomes[-1] is InvalidCredential:
+            assert sign_in("ada", PASSWORD, HERE).pk == ada.pk
+    assert outcomes == [InvalidCredential] * 19 + [LockedOut]
 
 
 def test_failures_are_forgotten_after_a_day(ada: User) -> None:
@@ -116,7 +139,7 @@ def test_every_failure_hashes_once(all_kinds: None, settings: Settings, name: st
 @pytest.mark.timeout(1200)
 def test_every_failure_takes_the_same_time(ada: User, settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
-    settings.AXES_FAILURE_LIMIT = 10**6
+    settings.AXES_FAILURE_LIMIT = settings.SIGN_IN_FAILURES_PER_ADDRESS = 10**6
     ada.set_password(PASSWORD)
     ada.save()
     open_user("gone", "gone@example.test", PASSWORD)
@@ -126,7 +149,7 @@ def test_every_failure_takes_the_same_time(ada: User, settings: Settings) -> Non
     for _ in range(SAMPLES):
         for name, password in tries.items():
             taken[name].append(_seconds(name, password))
-    scores = {name: _welch(_trimmed(taken["ada"]), _trimmed(taken[name])) for name in ("nobody", "gone")}
+    scores = {name: welch(trimmed(taken["ada"]), trimmed(taken[name])) for name in ("nobody", "gone")}
     assert all(abs(score) < 4.5 for score in scores.values()), scores
 
 
@@ -138,13 +161,3 @@ def _seconds(name: str, password: str) -> float:
     with pytest.raises(InvalidCredential):
         sign_in(name, password, HERE)
     return time.perf_counter() - begin
-
-
-def _trimmed(values: list[float]) -> list[float]:
-    """Without the slowest tenth: pauses of the machine, not of ours."""
-    return sorted(values)[: len(values) * 9 // 10]
-
-
-def _welch(first: list[float], second: list[float]) -> float:
-    spread = statistics.variance(first) / len(first) + statistics.variance(second) / len(second)
-    return float((statistics.mean(first) - statistics.mean(second)) / spread**0.5)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
+from django.conf import settings
 from django.test import Client
 from django.test.testcases import LiveServerThread, _StaticFilesHandler
 from django.test.utils import override_settings
@@ -22,7 +23,7 @@ from apps.core.http.caller import INFERENCE, TOKENS_READ
 
 CALLBACK = "https://app.example/callback"
 AFTER_LOGOUT = "https://app.example/bye"
-BACKEND = "django.contrib.auth.backends.ModelBackend"
+BACKEND = "apps.accounts.backends.PeopleBackend"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def sign_in(browser: requests.Session, person: User) -> None:
     """What the sign-in page does to a browser."""
     client = Client()
     client.force_login(person, backend=BACKEND)
-    browser.cookies.set("sessionid", client.cookies["sessionid"].value)
+    browser.cookies.set(settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value)
 
 
 @pytest.fixture
@@ -74,8 +75,8 @@ class Party:
 
     def session(self, **options: Any) -> OAuth2Session:
         """Authlib's client of this registration."""
-        settings = {"token_endpoint_auth_method": "client_secret_basic", "code_challenge_method": "S256"} | options
-        return OAuth2Session(self.client.client_id, self.secret, redirect_uri=CALLBACK, **settings)
+        wishes = {"token_endpoint_auth_method": "client_secret_basic", "code_challenge_method": "S256"} | options
+        return OAuth2Session(self.client.client_id, self.secret, redirect_uri=CALLBACK, **wishes)
 
     def address(self, **changes: str | None) -> str:
         """The authorization endpoint with a good request, changed; None leaves a parameter out."""
@@ -115,7 +116,7 @@ def allow(browser: requests.Session, address: str, *, decision: str = "true") ->
     page = browser.get(address, allow_redirects=False, timeout=10)
     if page.status_code != 200:
         return page
-    form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"], "allow": decision}
+    form = {"csrfmiddlewaretoken": browser.cookies[settings.CSRF_COOKIE_NAME], "allow": decision}
     return browser.post(address, data=form, allow_redirects=False, timeout=10, headers={"Referer": address})
 
 

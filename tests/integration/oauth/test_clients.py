@@ -81,33 +81,33 @@ def test_operator_registers_a_client_and_sees_the_secret_once(operator: Client) 
 def test_operator_cannot_register_what_is_unsafe(operator: Client, changes: dict[str, object]) -> None:
     page = operator.post(f"{PAGE}add/", _form(**changes))
     assert page.status_code == 200
-    assert not Application.objects.exists()
+    assert not Application.objects.filter(client_id="shop").exists()
 
 
 def test_operator_rotates_a_secret_after_being_asked(operator: Client) -> None:
     operator.post(f"{PAGE}add/", _form())
-    client = Application.objects.get()
+    client = Application.objects.get(client_id="shop")
     chosen = {"action": "rotate_secret", "_selected_action": [str(client.pk)]}
     assert b"refused from now on" in operator.post(PAGE, chosen).content
-    assert Application.objects.get().client_secret == client.client_secret
+    assert Application.objects.get(client_id="shop").client_secret == client.client_secret
     shown = operator.post(PAGE, chosen | {"confirmed": "yes"}, follow=True).content.decode()
     secret = shown.split('<span class="identifier">')[1].split("<")[0]
-    assert check_password(secret, Application.objects.get().client_secret)
-    assert Entry.objects.filter(action="client.secret_rotated").count() == 1
+    assert check_password(secret, Application.objects.get(client_id="shop").client_secret)
+    assert Entry.objects.filter(action="client.secret_rotated", subject_id="shop").count() == 1
 
 
 def test_operator_finds_changes_and_deletes_a_client(operator: Client) -> None:
     operator.post(f"{PAGE}add/", _form())
-    client = Application.objects.get()
+    client = Application.objects.get(client_id="shop")
     assert b"Shop" in operator.get(PAGE, {"q": "shop"}).content
     assert b"Shop" not in operator.get(PAGE, {"q": "nothing like it"}).content
     page = operator.post(f"{PAGE}{client.pk}/change/", _form(allowed_scopes=["inference", "tokens:read"]))
     assert page.status_code == 302
-    changed = Application.objects.get()
+    changed = Application.objects.get(client_id="shop")
     assert (changed.allowed_scopes, changed.client_secret) == (["inference", "tokens:read"], client.client_secret)
     assert operator.post(f"{PAGE}{client.pk}/delete/", {"post": "yes"}).status_code == 302
-    assert not Application.objects.exists()
-    assert list(Entry.objects.order_by("at").values_list("action", flat=True)) == [
+    assert not Application.objects.filter(client_id="shop").exists()
+    assert list(Entry.objects.filter(subject_id="shop").order_by("at").values_list("action", flat=True)) == [
         "client.created", "client.changed", "client.deleted",
     ]  # fmt: skip
 

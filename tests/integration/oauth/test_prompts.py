@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 import pytest
 import requests
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -98,7 +99,7 @@ def test_auth_time_is_that_of_this_browser(party: Party, person: User) -> None:
     stored[SESSION_ID] = str(row.pk)
     stored.save()
     with requests.Session() as browser:
-        browser.cookies.set("sessionid", str(stored.session_key))
+        browser.cookies.set(settings.SESSION_COOKIE_NAME, str(stored.session_key))
         claims = jwt.decode(party.tokens(browser)["id_token"], options={"verify_signature": False})
     assert claims["auth_time"] == int(opened_at.timestamp())
 
@@ -151,7 +152,7 @@ def test_logout_without_a_hint_asks(party: Party, browser: requests.Session) -> 
     address = f"{party.server}/oauth2/logout?client_id={party.client.client_id}"
     assert opened(browser, address).status_code == 200
     assert opened(browser, party.address()).status_code == 200
-    form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"], "allow": "true"}
+    form = {"csrfmiddlewaretoken": browser.cookies[settings.CSRF_COOKIE_NAME], "allow": "true"}
     answer = browser.post(address, data=form, allow_redirects=False, timeout=10)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/account/sign-in")
 

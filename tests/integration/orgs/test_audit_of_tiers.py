@@ -48,7 +48,7 @@ def test_assignments() -> None:
         assert Entry.objects.latest("id").org_id == org.pk
         assign_tier("org", org.pk, "ADMIN", ends_at=end)
         assert _last()[2:] == ({"ends_at": None}, {"ends_at": "2100-01-01T00:00:00Z"})
-        tiers.delete_assignment(TierAssignment.objects.get())
+        tiers.delete_assignment(TierAssignment.objects.get(payer_id=org.pk))
         assert _last()[:2] == ("tier_assignment.removed", str(org.pk))
 
 

@@ -40,7 +40,7 @@ def test_shipped_tiers() -> None:
 
 def test_the_owner_pays(user: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     key, text = create_api_key(user, "laptop")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         principal = principal_of(text)
     assert (principal.payer_kind, principal.payer_id, principal.org_id) == ("user", user.pk, None)
     assert (principal.key_id, principal.tier, principal.allowed_models) == (key.pk, "USER", None)
@@ -51,7 +51,7 @@ def test_the_organisation_pays(
 ) -> None:
     assign_tier("org", org.pk, "ADMIN")
     _, text = create_api_key(user, "server", org_id=org.pk)
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         principal = principal_of(text)
     assert (principal.payer_kind, principal.payer_id, principal.org_id) == ("org", org.pk, org.pk)
     assert principal.tier == "ADMIN"
@@ -101,7 +101,9 @@ def test_every_write_raises_its_version(user: User, org: Organisation) -> None:
     join(org, user.pk)
     join(org, user.pk, Membership.Role.ADMIN)
     assign_tier("org", org.pk, "USER")
-    assert versions()[CREDENTIALS] == before[CREDENTIALS] + 3, "joining again in the same role changes nothing"
+    assert versions().get(CREDENTIALS, 0) == before.get(CREDENTIALS, 0) + 3, (
+        "joining again in the same role changes nothing"
+    )
 
 
 def test_the_command_prints_a_key_that_works(user: User, org: Organisation, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def test_a_lost_file_is_replaced_and_its_key_revoked(tmp_path: Path) -> None:
     with pytest.raises(InvalidCredential):
         principal_of(lost["api_key"])
     assert principal_of(found["api_key"]).key_id == found["api_key"][43:53]
-    assert ApiKey.objects.filter(revoked_at=None).count() == 1
+    assert ApiKey.objects.filter(owner__username="demo", revoked_at=None).count() == 1
     assert balance(UUID(found["account_id"])).granted == 10_000_000
 
 

@@ -116,6 +116,8 @@ async def test_a_key_ends_on_time_although_it_is_remembered() -> None:
     soon = datetime.now(UTC) + timedelta(milliseconds=50)
     key = key_of(directory, somebody(expires_at=soon))
     await authenticator.principal(bearer(key))
+    del directory.principals[key]  # As the database's own clock will have it.
+    assert await authenticator.principal(bearer(key))
     while datetime.now(UTC) <= soon:
         pass
 
@@ -123,6 +125,25 @@ async def test_a_key_ends_on_time_although_it_is_remembered() -> None:
         await authenticator.principal(bearer(key))
 
     assert refusal.value.status == 401
+    assert directory.asked == [key, key]
+
+
+async def test_a_caller_whose_tier_ends_is_looked_up_and_goes_on_with_another() -> None:
+    directory = Directory()
+    authenticator = directory.authenticator()
+    soon = datetime.now(UTC) + timedelta(milliseconds=50)
+    promoted = somebody(tier="PRO", expires_at=soon)
+    key = key_of(directory, promoted)
+    assert await authenticator.principal(bearer(key)) == promoted
+    directory.principals[key] = usual = replace(promoted, tier="FREE", expires_at=None)
+    while datetime.now(UTC) <= soon:
+        pass
+
+    callers = await asyncio.gather(*(authenticator.principal(bearer(key)) for _ in range(20)))
+
+    assert callers == [usual] * 20
+    assert await authenticator.principal(bearer(key)) == usual
+    assert directory.asked == [key, key]
 
 
 async def test_an_organisation_is_part_of_what_is_remembered() -> None:
