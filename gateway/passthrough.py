@@ -94,7 +94,7 @@ async def forward(services: Services, authenticate: Authenticate, exchange: Exch
         ClientGoneError: the client left before the answer's end.
     """
     exchange.fields["service"] = route.service
-    exchange.added += ((b"x-correlation-id", exchange.correlation_id.encode()),)
+    service_errors.echo_correlation(exchange)
     caller = await _caller(authenticate, exchange, route)
     body = await exchange.any_body(settings.SERVICE_BODY_LIMIT)
     headers = _request_headers(exchange, route)

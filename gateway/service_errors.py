@@ -13,6 +13,7 @@ import orjson
 from gateway.errors import ApiError
 from gateway.exchange import Exchange
 
+_OAUTH = "/oauth2/"
 _SERVICE_PATHS = ("/api/", "/.well-known/", "/account", "/static/", "/v3/", "/swagger-ui", "/redoc")
 
 
@@ -46,11 +47,18 @@ def _away(status: int, code: str, message: str, service: str, *, should_retry: b
 
 def body(exchange: Exchange, error: ApiError) -> bytes:
     """The error as clients of the exchange's path read errors."""
-    if exchange.path.startswith("/oauth2/"):
+    if exchange.path.startswith(_OAUTH):
         return orjson.dumps(_of_oauth(error))
     if exchange.path.startswith(_SERVICE_PATHS):
         return orjson.dumps(_of_services(exchange, error))
     return error.body()
+
+
+def echo_correlation(exchange: Exchange) -> None:
+    """Have ``X-Correlation-Id`` in the answer, whatever that will be, once; only what the services answer has it."""
+    header = (b"x-correlation-id", exchange.correlation_id.encode())
+    if exchange.path.startswith((_OAUTH, *_SERVICE_PATHS)) and header not in exchange.added:
+        exchange.added += (header,)
 
 
 def _of_services(exchange: Exchange, error: ApiError) -> dict[str, Any]:

@@ -91,6 +91,7 @@ async def _answer(exchange: Exchange, error: ApiError) -> None:
     if exchange.status:
         return
     exchange.fields["error"] = error.code
+    service_errors.echo_correlation(exchange)
     await exchange.answer(error.status, error.response_headers(), service_errors.body(exchange, error))
 
 

@@ -1,7 +1,6 @@
 """Where a user is signed in: ``/api/v1/auth/sessions``."""
 
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -15,7 +14,7 @@ from apps.core.http.errors import not_found
 from apps.core.http.pagination import page
 from apps.core.http.permissions import FIRST_PARTY
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
-from apps.core.http.views import ApiView
+from apps.core.http.views import ApiView, identifier
 
 
 class SessionSerializer(serializers.Serializer[Any]):
@@ -79,8 +78,8 @@ class OneSession(ApiView):
         operation_id="endSession", summary="Sign out elsewhere", tags=["auth"], request=None,
         responses={204: None} | problems(401, 403, 404, 503),
     )  # fmt: skip
-    def delete(self, request: Request, session_id: UUID) -> Response:
+    def delete(self, request: Request, session_id: str) -> Response:
         """End one of the caller's sessions: its tokens die within a second, its cookie at once."""
-        if not api.end_session(user_id_of(request), session_id):
-            raise not_found("session not found")
+        if not api.end_session(user_id_of(request), identifier(session_id)):
+            raise not_found()
         return Response(status=204)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextvars import Token
 from functools import cache
 from typing import Any, ClassVar, cast
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -20,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.core import acting, tenancy
-from apps.core.errors import InvalidCredential
+from apps.core.errors import InvalidCredential, NotFound
 from apps.core.http import internal_token
 from apps.core.http.caller import ANONYMOUS, API_KEY, OAUTH2, Caller
 from apps.core.http.permissions import Declared, Permission
@@ -64,6 +65,21 @@ def client_ip(request: HttpRequest) -> str:
 def caller_of(request: Request) -> Caller:
     """Who calls."""
     return cast("Caller", request.user)
+
+
+def identifier(text: str) -> UUID:
+    """The id in a path.
+
+    Raises:
+        NotFound: it is malformed. Whoever guesses learns no more than from an id that is somebody else's.
+    """
+    try:
+        found = UUID(text)
+    except ValueError as error:
+        raise NotFound from error
+    if str(found) != text.lower():
+        raise NotFound
+    return found
 
 
 def _actor(caller: Caller) -> acting.Actor:

@@ -11,12 +11,12 @@ from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.permissions import needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
 from apps.core.http.serializers import Strict
-from apps.core.http.views import ApiView, caller_of
+from apps.core.http.views import ApiView, caller_of, identifier
 from apps.orgs import invitations, memberships
 from apps.orgs.models import Membership
 from apps.orgs.rest.organisations import EXAMPLE as ORGANISATION
 from apps.orgs.rest.organisations import OrganisationSerializer
-from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
+from apps.orgs.rest.tenant import checked, listed, standing_at
 from apps.orgs.selectors import founder_for, invitations_of, organisation_for
 
 

@@ -11,10 +11,10 @@ from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.permissions import needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
 from apps.core.http.serializers import Strict
-from apps.core.http.views import ApiView
+from apps.core.http.views import ApiView, identifier
 from apps.orgs import memberships
 from apps.orgs.models import Membership
-from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
+from apps.orgs.rest.tenant import checked, listed, standing_at
 from apps.orgs.selectors import members_of
 
 

@@ -9,7 +9,7 @@ from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.errors import bad_request
 from apps.core.http.permissions import needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
-from apps.core.http.views import ApiView, caller_of
+from apps.core.http.views import ApiView, caller_of, identifier
 from apps.orgs import service_accounts
 from apps.orgs.rest.api_key_fields import (
     EXAMPLE_ISSUED,
@@ -20,7 +20,7 @@ from apps.orgs.rest.api_key_fields import (
     issued,
 )
 from apps.orgs.rest.api_key_rules import insist_on_unlimited, scopes_of_new
-from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
+from apps.orgs.rest.tenant import checked, listed, standing_at
 from apps.orgs.selectors import keys_of, keys_of_service_account
 
 _BOUND = {**SHOWN, "orgId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d"}

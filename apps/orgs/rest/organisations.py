@@ -12,10 +12,10 @@ from apps.core.http.caller import ORG_MANAGE
 from apps.core.http.permissions import SIGNED_IN, needs
 from apps.core.http.schema import PAGE_PARAMETERS, listing, problems
 from apps.core.http.serializers import Strict
-from apps.core.http.views import ApiView, caller_of
+from apps.core.http.views import ApiView, caller_of, identifier
 from apps.orgs import services
 from apps.orgs.models import Membership
-from apps.orgs.rest.tenant import checked, identifier, listed, standing_at
+from apps.orgs.rest.tenant import checked, listed, standing_at
 from apps.orgs.selectors import founder_for, organisation_for, organisations_for
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"

@@ -1,33 +1,16 @@
 """From a request to what the caller may do in the organisation that its path names; and the shape of lists."""
 
 from typing import Any
-from uuid import UUID
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from apps.core.errors import NotFound
 from apps.core.http.pagination import page
-from apps.core.http.views import caller_of
+from apps.core.http.views import caller_of, identifier
 from apps.orgs.domain import Standing
 from apps.orgs.selectors import standing_for
-
-
-def identifier(text: str) -> UUID:
-    """The id in a path.
-
-    Raises:
-        NotFound: it is malformed. Whoever guesses learns no more than from an id that is somebody else's.
-    """
-    try:
-        found = UUID(text)
-    except ValueError as error:
-        raise NotFound from error
-    if str(found) != text.lower():
-        raise NotFound
-    return found
 
 
 def standing_at(request: Request, org_id: str) -> Standing:
