@@ -77,9 +77,9 @@ class Callers:
 
 
 @pytest.fixture(scope="module")
-def callers(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Callers]:
+def callers(system: System, django_db_blocker: DjangoDbBlocker) -> Iterator[Callers]:
     with django_db_blocker.unblock():
-        stranger, owner, member = person(), person(), person()
+        stranger, owner, member = (person(str(system.facts["gateway_url"])) for _ in range(3))
         org = orgs.open_organisation(f"o{owner.user.pk.hex[:12]}", "Described")
         orgs.join(org, owner.id, "owner")
         orgs.join(org, member.id, "member")

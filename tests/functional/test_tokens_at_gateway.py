@@ -89,14 +89,14 @@ def test_40_a_token_in_use_ends_within_a_second(caller: Caller, how: str) -> Non
 
 
 def end(user: User, how: str) -> None:
-    """As the services of accounts do it."""
-    with transaction.atomic():
-        if how == "session ended":
-            Session.objects.filter(user=user).update(ended_at=user.date_joined)
-            touch(CREDENTIALS, f"user:{user.pk}")
-            return
-        user.is_active = how != "disabled"
-        user.token_version += 1
+    """As an operator, or the user, would."""
+    if how == "session ended":
+        for session in Session.objects.filter(user=user):
+            accounts.end_session(user.pk, session.pk)
+    elif how == "tokens ended":
+        accounts.end_all(user.pk)
+    else:
+        user.is_active = False
         save_user(user)
 
 
