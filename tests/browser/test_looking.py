@@ -102,7 +102,7 @@ def test_nobody_finds_a_way_to_change_a_transfer(console: Console, call: Call, p
 
 def posted(console: Console, path: str) -> int:
     """The answer to a form that the operator's browser sends though no page offers it."""
-    token = next(cookie["value"] for cookie in console.page.context.cookies() if cookie["name"] == "csrftoken")
+    token = next(cookie["value"] for cookie in console.page.context.cookies() if cookie["name"] == "leaky_console_csrf")
     form = {"csrfmiddlewaretoken": token, "amount": "1"}
     return console.page.request.post(f"{console.url}/admin/{path}", form=form, max_redirects=0).status
 

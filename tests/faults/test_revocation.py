@@ -86,8 +86,10 @@ def a_token(payer: Payer, *, disabled: bool) -> tuple[str, Change]:
 
     def change() -> None:
         user = User.objects.get(pk=payer.user_id)
-        user.is_active = not disabled
-        user.token_version += 1
+        if disabled:
+            user.is_active = False
+        else:
+            user.set_password("another long password")
         save_user(user)
 
     return access_token(payer.user_id), change
