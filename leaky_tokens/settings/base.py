@@ -299,7 +299,8 @@ _MAIL = environ.Env.email_url_config(
     environment.text(
         "EMAIL_URL",
         "consolemail://",
-        "Where mail goes: consolemail:// (to the log), smtp://…, smtp+tls://user:password@host:587, smtp+ssl://…",
+        "Where mail goes: smtp://…, smtp+tls://user:password@host:587, smtp+ssl://…, dummymail:// (nowhere), or "
+        "consolemail:// (to the log), which production refuses.",
     )
 )
 EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]
