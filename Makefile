@@ -10,8 +10,8 @@ T := tests/architecture+tests/unit+tests/integration tests/functional+tests/cont
 PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
-# Production settings insist on secrets; for checks that serve nobody they get ones that open nothing.
-DUMMY_SECRETS := DJANGO_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789 LEAKY_KEY_PEPPER=none \
+# Production settings insist on secrets and on a way for mail; for checks that serve nobody they get ones that lead nowhere.
+DUMMY_SECRETS := EMAIL_URL=dummymail:// DJANGO_SECRET_KEY=only-for-checks-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789 LEAKY_KEY_PEPPER=none \
 	LEAKY_INTERNAL_KEYS=enhdUkk8hjIHGAigyhFWAn5Pkglt7wc3yuo0gTusNeA= \
 	LEAKY_CREDENTIAL_KEYS=none:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 

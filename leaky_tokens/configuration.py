@@ -16,7 +16,8 @@ SECTIONS = {
     "Gateway": "gateway.settings",
     "Workers": "workers.settings",
 }
-_INSISTED_ON = ("DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS", "LEAKY_INTERNAL_KEYS")
+_SECRETS = ("DJANGO_SECRET_KEY", "LEAKY_KEY_PEPPER", "LEAKY_CREDENTIAL_KEYS", "LEAKY_INTERNAL_KEYS")
+_INSISTED_ON = {**dict.fromkeys(_SECRETS, "unset"), "EMAIL_URL": "smtp://unset"}
 """What production settings do not start without; their values are not shown."""
 
 INTRODUCTION = """# Configuration
@@ -32,8 +33,8 @@ database, is edited in the console, and reaches every gateway within a second.
 
 def render() -> str:
     """The page as it should be."""
-    for name in _INSISTED_ON:
-        os.environ.setdefault(name, "unset")
+    for name, value in _INSISTED_ON.items():
+        os.environ.setdefault(name, value)
     sections = [_section(title, module) for title, module in SECTIONS.items()]
     return "\n".join([INTRODUCTION, *sections])
 

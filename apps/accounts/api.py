@@ -46,7 +46,14 @@ from apps.accounts.services import (
 )
 from apps.accounts.sessions import end_all, end_session, open_session, purge_sessions
 from apps.accounts.signing import LEAD as SIGNING_KEY_LEAD
-from apps.accounts.signing import published_keys, rotate_if_old, rotate_signing_key, trust
+from apps.accounts.signing import (
+    published_keys,
+    reseal_signing_keys,
+    rotate_if_old,
+    rotate_signing_key,
+    trust,
+    withdraw_signing_key,
+)
 from apps.accounts.tokens import PublishedKey, Trust, verify_access_token
 from apps.accounts.usage import note_key_uses
 from apps.accounts.validators import validate_label, validate_networks, validate_scopes
@@ -98,6 +105,7 @@ __all__ = [
     "renew_tokens",
     "request_reset",
     "request_verification",
+    "reseal_signing_keys",
     "reset_password",
     "revoke_api_key",
     "revoke_api_keys",
@@ -117,4 +125,5 @@ __all__ = [
     "validate_scopes",
     "verify_access_token",
     "verify_email",
+    "withdraw_signing_key",
 ]

@@ -97,9 +97,10 @@ class Session(models.Model):
 
 
 class SigningKey(models.Model):
-    """A key pair that signs our tokens from ``activates_at`` until a newer one does; never changed.
+    """A key pair that signs our tokens from ``activates_at`` until a newer one does.
 
-    The private half is sealed. Published before it is used and after, so that nobody meets a token of an unknown key.
+    The private half is sealed. Published before it is used and after, so that nobody meets a token of an unknown key;
+    from ``withdrawn_at`` on it does not sign and is not published, for it has leaked.
     """
 
     kid = models.CharField(max_length=64, primary_key=True, editable=False)
@@ -107,6 +108,7 @@ class SigningKey(models.Model):
     sealed_private = models.BinaryField(editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     activates_at = models.DateTimeField(editable=False)
+    withdrawn_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["-activates_at"]

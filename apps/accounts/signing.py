@@ -1,7 +1,8 @@
 """The keys that sign our tokens: which one signs now, which are published, and how the next one comes.
 
 A key is published from its making, signs from ``activates_at`` until a newer one does, and stays published for as long
-as a token of it may live. So a verifier that has looked within that time knows every key that it meets.
+as a token of it may live. So a verifier that has looked within that time knows every key that it meets. One that has
+leaked is withdrawn: it ends at once, with all that it signed.
 """
 
 from collections.abc import Mapping
@@ -11,15 +12,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from joserfc.jwk import RSAKey
 
 from apps.accounts import tokens
 from apps.accounts.models import SigningKey
 from apps.accounts.tokens import ACCESS_TYPE, PublishedKey
+from apps.audit.api import Subject, record, state_of
 from apps.config.api import SIGNING_KEYS, touch
+from apps.core.acting import NOBODY, acting
+from apps.core.errors import NotFound
 from apps.core.ids import uuid7
-from apps.core.sealing import keyring, seal, unseal
+from apps.core.sealing import key_id_of, keyring, seal, unseal
 
 KEY_BITS = 2048
 LEAD = timedelta(hours=24)
@@ -27,6 +32,9 @@ LEAD = timedelta(hours=24)
 
 KEPT_AFTER = timedelta(hours=1)
 """How long a key stays published after the last token that it signed has expired."""
+
+_TOLD = ("activates_at", "withdrawn_at")
+"""What the audit trail tells of a key."""
 
 
 def trust() -> tokens.Trust:
@@ -41,8 +49,7 @@ def sign(claims: Mapping[str, Any], *, type_: str = ACCESS_TYPE) -> str:
 
 def signing_key() -> RSAKey:
     """The private key that signs now. One query; opened once."""
-    now = timezone.now()
-    row = SigningKey.objects.filter(activates_at__lte=now).order_by("-activates_at").first() or _first_key()
+    row = _signing_at(timezone.now()) or _first_key()
     return _opened(row.kid, bytes(row.sealed_private))
 
 
@@ -71,8 +78,44 @@ def rotate(*, lead: timedelta) -> SigningKey:
         sealed_private=seal(pem, _context(kid), keyring()),
         activates_at=timezone.now() + lead,
     )
+    record("signing_key.created", _subject(row), None, state_of(row, *_TOLD))
     touch(SIGNING_KEYS)
     return row
+
+
+@transaction.atomic
+def withdraw_signing_key(kid: str) -> str:
+    """Take away a key that has leaked: nothing that it signed is believed, by gateways within a second.
+
+    If it was the one that signs, the next one is made and signs at once. Returns the id of the key that signs now.
+
+    Raises:
+        NotFound: there is no such key, or it is withdrawn already.
+    """
+    touch(SIGNING_KEYS)  # Its row lock lets one in at a time.
+    row = SigningKey.objects.filter(kid=kid, withdrawn_at=None).first()
+    if row is None:
+        raise NotFound
+    present, before = _signing_at(timezone.now()), state_of(row, *_TOLD)
+    row.withdrawn_at = timezone.now()
+    row.save(update_fields=["withdrawn_at"])
+    record("signing_key.withdrawn", _subject(row), before, state_of(row, *_TOLD))
+    # An older key never takes over again: it may not be published any more.
+    return rotate(lead=timedelta(0)).kid if present is None or present == row else present.kid
+
+
+@transaction.atomic
+def reseal_signing_keys() -> int:
+    """Seal the keys that sign, now or later, with the newest of ``LEAKY_CREDENTIAL_KEYS``; how many were with another.
+
+    Those before them are never opened again, so theirs may be gone.
+
+    Raises:
+        SealBroken: a key does not open.
+    """
+    present = _signing_at(timezone.now())
+    rows = SigningKey.objects.select_for_update().filter(withdrawn_at=None)
+    return sum(_reseal(row) for row in (rows.filter(activates_at__gte=present.activates_at) if present else rows))
 
 
 def rotate_signing_key(*, lead: timedelta) -> tuple[str, datetime]:
@@ -88,7 +131,7 @@ def rotate_if_old() -> bool:
     with transaction.atomic():
         touch(SIGNING_KEYS)  # Its row lock lets one in at a time.
         age = timedelta(days=settings.SIGNING_KEY_DAYS)
-        if SigningKey.objects.filter(activates_at__gt=timezone.now() - age).exists():
+        if SigningKey.objects.filter(activates_at__gt=timezone.now() - age, withdrawn_at=None).exists():
             transaction.set_rollback(True)
             return False
         rotate(lead=LEAD)
@@ -97,10 +140,13 @@ def rotate_if_old() -> bool:
 
 def _first_key() -> SigningKey:
     """Made once, also when several processes find none at the same time."""
-    with transaction.atomic():
+    with transaction.atomic(), acting(NOBODY):  # Whoever needs it first did not ask for it.
         touch(SIGNING_KEYS)  # Its row lock lets one in at a time.
-        present = SigningKey.objects.filter(activates_at__lte=timezone.now()).first()
-        return present or rotate(lead=timedelta(0))
+        return _signing_at(timezone.now()) or rotate(lead=timedelta(0))
+
+
+def _signing_at(now: datetime) -> SigningKey | None:
+    return SigningKey.objects.filter(activates_at__lte=now, withdrawn_at=None).order_by("-activates_at").first()
 
 
 def _with_ends(now: datetime) -> list[tuple[SigningKey, datetime | None]]:
@@ -108,9 +154,10 @@ def _with_ends(now: datetime) -> list[tuple[SigningKey, datetime | None]]:
     kept = timedelta(seconds=settings.TOKEN_SECONDS) + KEPT_AFTER
     published: list[tuple[SigningKey, datetime | None]] = []
     newer: datetime | None = None
-    for row in SigningKey.objects.order_by("-activates_at"):
+    # A key that was withdrawn after it had signed did follow the one before, which stays as long as it would have.
+    for row in SigningKey.objects.exclude(withdrawn_at__lt=F("activates_at")).order_by("-activates_at"):
         until = None if newer is None else newer + kept
-        if until is None or until > now:
+        if row.withdrawn_at is None and (until is None or until > now):
             published.append((row, until))
         newer = row.activates_at
     return published
@@ -119,6 +166,20 @@ def _with_ends(now: datetime) -> list[tuple[SigningKey, datetime | None]]:
 @cache
 def _opened(kid: str, sealed: bytes) -> RSAKey:
     return RSAKey.import_key(unseal(sealed, _context(kid), keyring()), {"kid": kid})
+
+
+def _reseal(row: SigningKey) -> bool:
+    ring, old = keyring(), key_id_of(bytes(row.sealed_private))
+    if old == ring.newest:
+        return False
+    row.sealed_private = seal(unseal(bytes(row.sealed_private), _context(row.kid), ring), _context(row.kid), ring)
+    row.save(update_fields=["sealed_private"])
+    record("signing_key.resealed", _subject(row), {"sealed_with": old}, {"sealed_with": ring.newest})
+    return True
+
+
+def _subject(row: SigningKey) -> Subject:
+    return Subject("signing_key", row.kid)
 
 
 def _context(kid: str) -> bytes:

@@ -150,7 +150,7 @@ REDIS_URL = environment.text(
     "REDIS_URL", "redis://127.0.0.1:6380/0", "Valkey for cache, sessions, config push and Celery: volatile-lru."
 )
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
-SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_ENGINE = "apps.accounts.session_store"
 
 KEY_PEPPER = environment.text(
     "LEAKY_KEY_PEPPER", "", "Secret beside the database with which API keys are hashed.", secret=True
@@ -299,7 +299,8 @@ _MAIL = environ.Env.email_url_config(
     environment.text(
         "EMAIL_URL",
         "consolemail://",
-        "Where mail goes: consolemail:// (to the log), smtp://…, smtp+tls://user:password@host:587, smtp+ssl://…",
+        "Where mail goes: smtp://…, smtp+tls://user:password@host:587, smtp+ssl://…, dummymail:// (nowhere), or "
+        "consolemail:// (to the log), which production refuses.",
     )
 )
 EMAIL_BACKEND = _MAIL["EMAIL_BACKEND"]

@@ -15,6 +15,9 @@ for _name, _value in (
     if not _value:
         raise ConfigurationError(f"{_name} must be set in production")
 
+if EMAIL_BACKEND.endswith(".console.EmailBackend"):
+    raise ConfigurationError("EMAIL_URL must be set in production: consolemail:// writes links that sign in to the log")
+
 # The gateway passes the name on under which the client reached it.
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, urlsplit(PUBLIC_URL).hostname or ""]
 

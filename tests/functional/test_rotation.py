@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +16,7 @@ import jwt
 import pytest
 from django.db import connection
 
-from apps.accounts.api import open_client, rotate_signing_key
+from apps.accounts.api import open_client, rotate_signing_key, withdraw_signing_key
 from apps.core.http.caller import INFERENCE
 from tests.functional.identities import access_token
 from tests.functional.payers import eventually
@@ -28,6 +29,7 @@ LEAD = timedelta(seconds=2)
 ROTATIONS = 2
 AUDIENCE = "leaky-tokens"
 UNKNOWN = 500
+SHUT_OUT_SECONDS = 1.0
 FLUSHED_SECONDS = 15
 """PostgreSQL's sessions hand in what they have counted when they have been idle for ten seconds."""
 
@@ -151,6 +153,30 @@ def rotated(url: str, workers: list[Worker]) -> str:
     assert arrived, [worker.failures for worker in workers]
     assert published(url) == before | {kid}, "the key before stays for as long as its tokens live"
     return kid
+
+
+def test_a_key_that_has_leaked_is_withdrawn_everywhere(gateway_url: str) -> None:
+    """What it signed ends within a second; what others signed goes on, and so does signing (RELIABILITY.md S6)."""
+    person = new_person(gateway_url)
+    good = access_token(person.pk)
+    leaked, _begins = rotate_signing_key(lead=timedelta(0))
+    lost = access_token(person.pk)
+    assert eventually(lambda: status_of(gateway_url, lost) == 200)
+
+    withdrawn_at = time.monotonic()
+    present = withdraw_signing_key(leaked)
+    assert eventually(lambda: status_of(gateway_url, lost) == 401, seconds=SHUT_OUT_SECONDS)
+    elapsed = time.monotonic() - withdrawn_at
+
+    assert leaked not in published(gateway_url)
+    assert present in published(gateway_url)
+    assert status_of(gateway_url, good) == 200, "another key signed it"
+    assert eventually(lambda: status_of(gateway_url, access_token(person.pk)) == 200)
+    logging.getLogger(__name__).info("the leaked key's token was refused after %.0f ms", elapsed * 1000)
+
+
+def status_of(url: str, token: str) -> int:
+    return httpx.get(f"{url}/v1/models", headers=bearer(token)).status_code
 
 
 def test_unknown_keys_are_not_looked_for(gateway_url: str) -> None:

@@ -88,7 +88,7 @@ EXAMPLE = {
         {
             "id": "019aa1d2-5a3c-7f00-8d6e-0c1b2a394857",
             "at": "2026-01-31T12:00:00.000000Z",
-            "action": "membership.role_changed",
+            "action": "membership.changed",
             "actor": {
                 "kind": "person", "id": "019aa1d2-0000-7f00-8d6e-0c1b2a394857", "name": "", "ip": "192.0.2.7",
             },

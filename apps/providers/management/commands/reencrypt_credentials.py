@@ -4,14 +4,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from apps.accounts.api import reseal_signing_keys
 from apps.providers.api import reencrypt_credentials
 
 
 class Command(BaseCommand):
     help = (
-        "Seal every provider credential with the newest of LEAKY_CREDENTIAL_KEYS. An older key can be dropped once no "
-        "key that signs tokens was sealed with it either: a day after rotate_signing_keys."
+        "Seal every provider credential, and the keys that sign tokens, with the newest of LEAKY_CREDENTIAL_KEYS. "
+        "Afterwards older ones can be dropped."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        self.stdout.write(f"{reencrypt_credentials()} credentials sealed anew")
+        credentials, signing_keys = reencrypt_credentials(), reseal_signing_keys()
+        self.stdout.write(f"{credentials} credentials and {signing_keys} signing keys sealed anew")
