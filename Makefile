@@ -68,7 +68,7 @@ types: install-dev ## mypy, strict
 
 # The question is about models and files: nobody's database is asked (nothing listens on port 1, which is only a warning).
 migrations: install-dev ## No model without its migration
-	DATABASE_URL=postgres://nobody@127.0.0.1:1/none \
+	$(DUMMY_SECRETS) DATABASE_URL=postgres://nobody@127.0.0.1:1/none \
 		$(BIN)/python -W "ignore:Got an error checking:RuntimeWarning" manage.py makemigrations --check --dry-run
 
 deploy: install-dev ## Production settings, warnings are errors
