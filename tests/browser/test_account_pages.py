@@ -57,6 +57,8 @@ def test_every_page_fits_its_screen_and_shuts_nobody_out(tab: Tab) -> None:
     looked_at(tab)
     tab.sign_up(person)
     looked_at(tab)
+    tab.open("/invitation?token=x")
+    looked_at(tab)
     tab.open("/sign-out")
     looked_at(tab)
 

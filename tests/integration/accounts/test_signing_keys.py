@@ -120,8 +120,9 @@ def test_there_is_nothing_to_withdraw_twice(first: str) -> None:
 def test_the_trail_tells_when_keys_were_made_and_withdrawn(first: str) -> None:
     second = withdraw_signing_key(first)
 
-    assert [kid for kid, _after in told("signing_key.created")] == [first, second]
-    [(kid, after)] = told("signing_key.withdrawn")
+    created = [kid for kid, _after in told("signing_key.created")]
+    assert created[-2:] == [first, second]
+    kid, after = told("signing_key.withdrawn")[-1]
     assert kid == first
     assert after["withdrawn_at"]
     words = str(list(Entry.objects.filter(subject_kind="signing_key").values_list("before", "after")))

@@ -158,7 +158,8 @@ def test_resealing_credentials_names_the_keys_only(settings: Any) -> None:
     settings.CREDENTIAL_KEYS = ["t2:OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg=", *settings.CREDENTIAL_KEYS]
     seen = _seen()
     call_command("reencrypt_credentials", verbosity=0)
-    assert _new(seen) == [("upstream.credential_resealed", {"sealed_with": "t1"}, {"sealed_with": "t2"})]
+    changes = [change for change in _new(seen) if change[0] != "signing_key.resealed"]
+    assert changes == [("upstream.credential_resealed", {"sealed_with": "t1"}, {"sealed_with": "t2"})]
 
 
 def test_accounts_are_suspended_and_reopened_with_a_reason(operator: Client) -> None:

@@ -50,7 +50,7 @@ def test_who_lets_an_organisation_pay_is_forgotten_with_it(org: Organisation) ->
 
 def test_a_payers_tier_concerns_the_payer_and_the_former_one(ada: User, org: Organisation) -> None:
     assert _forgotten(lambda: assign_tier("org", org.pk, "ADMIN")) == {f"org:{org.pk}"}
-    assignment = TierAssignment.objects.get()
+    assignment = TierAssignment.objects.get(payer_id=org.pk)
     assignment.payer_kind, assignment.payer_id = TierAssignment.PayerKind.USER, ada.pk
     assert _forgotten(lambda: tiers.save_assignment(assignment)) == {f"org:{org.pk}", f"user:{ada.pk}"}
     assert _forgotten(lambda: tiers.delete_assignment(assignment)) == {f"user:{ada.pk}"}
