@@ -7,7 +7,7 @@ BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
 T := tests/architecture+tests/unit+tests/integration tests/functional+tests/contract+tests/browser+tests/faults
-PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
 # Production settings insist on secrets and on a way for mail; for checks that serve nobody they get ones that lead nowhere.

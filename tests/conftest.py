@@ -16,6 +16,13 @@ from tests.system import gateway_url, system
 __all__ = ["gateway_url", "system"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests leave rows behind come last: tests that are rolled back find only what migrations made."""
+    committing = {item.path for item in items if "committed" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.path in committing)
+
+
 @pytest.fixture(scope="session")
 def django_db_setup() -> None:
     """Migrate as the owner. Tests then work as the application's role, in the one database, as production does."""
