@@ -19,6 +19,9 @@ from joserfc.jwk import RSAKey
 Claims = dict[str, Any]
 Header = dict[str, Any]
 
+DAY = 86_400
+"""Seconds: the tokens of a session of tests are made at its beginning."""
+
 
 def encode(part: bytes | str | Mapping[str, Any]) -> str:
     """A JWT's segment. Written by json, which also writes NaN."""
@@ -96,8 +99,8 @@ class Forger:
             "aud": {"another's": "other", "of others": ["other", audience.upper()], "prefix": audience[:-1], "int": 1},
             "iss": {"list": [issuer], "longer": issuer + "x", "slash": issuer + "/", "prefix": issuer[:-1], "int": 1},
             "exp": {"past": now - 1, "text": str(now + 60), "float": now + 60.5, "NaN": float("nan"), "true": True},
-            "nbf": {"future": now + 60, "text": "0"},
-            "iat": {"future": now + 600, "text": str(now)},
+            "nbf": {"future": now + DAY, "text": "0"},
+            "iat": {"future": now + DAY, "text": str(now)},
             "sub": {"no UUID": "admin", "int": 1, "null": None, "SQL": "' OR 1=1 --", "list": [self._claims["sub"]]},
             "tv": {"text": "0", "true": True, "float": 0.0, "null": None},
             "sid": {"int": 1, "null": None},
