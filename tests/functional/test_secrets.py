@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.contrib.sessions.models import Session as CookieSession
 
+from apps.quotas.management.commands.seed_demo import seed_catalogue
 from leaky_tokens.local.ordinary_user import SERVERS
 from leaky_tokens.local.system import System
 from leaky_tokens.local.wheels import directory_of
@@ -33,13 +34,14 @@ def box() -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def talkative(tmp_path: Path, box: Mailbox, committed: None) -> Iterator[System]:
-    """A system that logs all that it can."""
+def talkative(tmp_path: Path, box: Mailbox, system: System) -> Iterator[System]:
+    """A system that logs all that it can, on the session's stores; it takes the provider over meanwhile."""
     own = {"LEAKY_LOG_LEVEL": "debug", "EMAIL_URL": box.url}
     running = System.private(tmp_path / "system", shared_stores() | own)
     running.start()
     yield running
     running.stop()
+    seed_catalogue(system.facts["stubs"]["openai"])
 
 
 def test_no_secret_leaves(talkative: System, box: Mailbox) -> None:
