@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 
 from apps.accounts.api import User
 from apps.audit.api import State, Subject, record, state_of
+from apps.core import tenancy
 from apps.core.errors import NotFound
 from apps.orgs.domain import AlreadyAMember, InvitationForAnotherAddress, Standing, TooMany
 from apps.orgs.models import Invitation, Membership
@@ -84,6 +85,19 @@ def revoke_all(rows: QuerySet[Invitation]) -> int:
         invitation.refresh_from_db(fields=["revoked_at"])
         record("invitation.revoked", _subject(invitation), before, _state(invitation))
     return len(taken_back)
+
+
+def offered(secret: str) -> Invitation:
+    """The offer with this secret and its organisation, for whoever holds the mail; nothing is used up.
+
+    Raises:
+        NotFound: the secret is none of ours, or the offer has ended, been used or taken back.
+    """
+    with tenancy.everyone():
+        invitation = open_invitations().select_related("org").filter(digest=_digest(secret)).first()
+    if invitation is None:
+        raise NotFound
+    return invitation
 
 
 def use_up(secret: str, user_id: UUID) -> Invitation:

@@ -8,6 +8,7 @@ from django.shortcuts import render
 
 from apps.core.errors import NotFound, Refused
 from apps.core.http.pages import message, page, signed_in
+from apps.orgs.invitations import offered
 from apps.orgs.memberships import accept_invitation
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 @signed_in
 def accept(request: HttpRequest) -> HttpResponse:
     """Ask, then join. A link that is opened joins nobody: programs that look at mail open links, too."""
-    if request.method != "POST":
-        return render(request, "account/invitation.html")
+    secret = request.GET.get("token", "")
     try:
-        accept_invitation(request.GET.get("token", ""), cast("UUID", request.user.pk))
+        if request.method != "POST":
+            return render(request, "account/invitation.html", {"invitation": offered(secret)})
+        accept_invitation(secret, cast("UUID", request.user.pk))
     except NotFound:
         return _refused(request, "The invitation is too old, was used or taken back. Please ask for another.", 404)
     except Refused as error:

@@ -51,12 +51,24 @@ def test_pressing_the_button_joins_once(client: Client, guest: User, org: Organi
     assert client.get(link)["Location"].startswith("/account/sign-in?next=/account/invitation")
     client.force_login(guest)
 
-    assert "Accept the invitation" in client.get(link).content.decode()
+    shown = client.get(link).content.decode()
+    assert "Accept the invitation" in shown
+    assert f"you join <strong>{org.name}</strong> as member" in shown
     assert not Membership.objects.filter(user=guest).exists()
     joined, again = client.post(link), client.post(link)
 
     assert (joined.status_code, again.status_code) == (200, 404)
     assert Membership.objects.get(user=guest).org == org
+
+
+def test_a_link_that_no_longer_works_says_so_at_once(client: Client, guest: User, link: str) -> None:
+    client.force_login(guest)
+    client.post(link)
+
+    for gone in (link, "/account/invitation?token=made-up", "/account/invitation"):
+        page = client.get(gone)
+        assert page.status_code == 404
+        assert "too old, was used or taken back" in page.content.decode()
 
 
 def test_somebody_else_cannot_use_it(client: Client, link: str) -> None:
