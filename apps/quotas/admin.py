@@ -64,14 +64,33 @@ def as_uuid(term: str) -> UUID | None:
         return None
 
 
+def accounts_by(term: str) -> Q:
+    """Accounts by their own id or their payer's."""
+    found = as_uuid(term)
+    return Q(id=found) | Q(payer_id=found) if found else Q(pk__in=[])
+
+
+def holds_by(term: str) -> Q:
+    """Holds by reservation id, account id or request id."""
+    found = as_uuid(term)
+    return Q(id=found) | Q(account_id=found) if found else Q(request_id=term)
+
+
+def transfers_by(term: str) -> Q:
+    """By account id, or by the reservation id or request id of their hold: the ways that have an index."""
+    account = as_uuid(term)
+    found = Q(account_id=account) if account else Q(pk__in=[])
+    holds = Q(id=account) if account else Q(request_id=term)
+    for hold in Hold.objects.filter(holds).only("account_id", "id")[:MOST_HOLDS]:
+        found |= Q(account_id=hold.account_id, ref=hold.id)
+    return found
+
+
 class LedgerAdmin(HistoryAdmin, ModelAdmin):
-    """Newest first, searched by whole ids."""
+    """Newest first, searched by whole ids. ``matching`` tells what a search term finds."""
 
+    matching: ClassVar["staticmethod[[str], Q]"]
     ordering = ("-id",)
-
-    def matching(self, term: str) -> Q:
-        """What a search term finds."""
-        raise NotImplementedError
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Model], search_term: str
@@ -88,6 +107,7 @@ BALANCES = ("granted", "available", "held", "spent", "pending", "leased", "expir
 class AccountAdmin(LedgerAdmin):
     """Balances by payer and provider."""
 
+    matching = staticmethod(accounts_by)
     search_fields: ClassVar = ["id"]
     search_help_text = "Account id or payer id"
     list_display = (
@@ -150,16 +170,12 @@ class AccountAdmin(LedgerAdmin):
             api.reopen(account.id)
         self.message_user(request, f"Reopened: {len(accounts)}", messages.SUCCESS)
 
-    def matching(self, term: str) -> Q:
-        """Accounts by their own id or their payer's."""
-        found = as_uuid(term)
-        return Q(id=found) | Q(payer_id=found) if found else Q(pk__in=[])
-
 
 @admin.register(Hold)
 class HoldAdmin(LedgerAdmin):
     """Calls: what was set aside for each and how that ended."""
 
+    matching = staticmethod(holds_by)
     search_fields: ClassVar = ["id"]
     search_help_text = "Reservation id, request id or account id"
     list_display = (
@@ -190,16 +206,12 @@ class HoldAdmin(LedgerAdmin):
         """Where the hold stands."""
         return hold.status
 
-    def matching(self, term: str) -> Q:
-        """Holds by reservation id, account id or request id."""
-        found = as_uuid(term)
-        return Q(id=found) | Q(account_id=found) if found else Q(request_id=term)
-
 
 @admin.register(Transfer)
 class TransferAdmin(LedgerAdmin):
     """The ledger itself."""
 
+    matching = staticmethod(transfers_by)
     search_fields: ClassVar = ["id"]
     search_help_text = "Account id, reservation id or request id"
     list_display = (
@@ -226,12 +238,3 @@ class TransferAdmin(LedgerAdmin):
     def hold(self, transfer: Transfer) -> str:
         """The way to the call's hold; a transfer without a call has none."""
         return to_rows("quotas_hold", transfer.ref, "hold") if transfer.request_id else "-"
-
-    def matching(self, term: str) -> Q:
-        """By account id, or by the reservation id or request id of their hold: the ways that have an index."""
-        account = as_uuid(term)
-        found = Q(account_id=account) if account else Q(pk__in=[])
-        holds = Q(id=account) if account else Q(request_id=term)
-        for hold in Hold.objects.filter(holds).only("account_id", "id")[:MOST_HOLDS]:
-            found |= Q(account_id=hold.account_id, ref=hold.id)
-        return found
