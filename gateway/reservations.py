@@ -95,7 +95,7 @@ class Reservations:
         except InsufficientBudget as short:
             self._spawn(self._adjust(reservation, -plan.bound.tokens))
             raise errors.key_budget_exceeded(short.needed, short.budget, short.spent, short.held) from None
-        except Exception:
+        except Exception:  # Refused, or a fault of ours: the ledger holds nothing, so the bucket must not either.
             self._spawn(self._adjust(reservation, -plan.bound.tokens))
             raise
         self._live[reservation.id] = reservation

@@ -42,7 +42,7 @@ async def handle(gateway: "Gateway", scope: dict[str, Any], receive: Receive, se
         exchange.status = exchange.status or 499
     except StoreUnavailable:
         await _answer(exchange, errors.quota_unavailable())
-    except Exception:
+    except Exception:  # The last line: a fault that nobody foresaw is an answer and a traceback, not a dead socket.
         log.exception("request.failed", request_id=exchange.request_id, route=route)
         await _answer(exchange, errors.internal())
     finally:

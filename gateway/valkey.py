@@ -278,7 +278,7 @@ class Valkey:
         try:
             await _dial(self._server, connection)
             run_id = await _greet(self._server, connection, list(self._scripts.values()))
-        except BaseException:
+        except BaseException:  # Cancelled, too: nobody else knows of this connection.
             connection.drop("the connection to Valkey could not be made")
             raise
         self.run_id = run_id

@@ -75,7 +75,7 @@ def fits(link: Opened, purpose: str, user: User) -> bool:
 def _send(template: str, receiver: str, subject: str, context: dict[str, Any]) -> None:
     try:
         send_mail(subject, render_to_string(f"email/{template}.txt", context), None, [receiver])
-    except Exception:
+    except Exception:  # On a thread that nobody waits for: whatever a mail server does ends in the log and metric.
         _sent.labels(template, "failed").inc()
         log.exception("mail.failed", template=template)
     else:

@@ -97,7 +97,7 @@ class AiohttpResponse:
             with _translated():
                 async with asyncio.timeout(self._limits.between_chunks):
                     piece = await self._response.content.readany()
-        except BaseException:
+        except BaseException:  # Cancelled, too: a connection in the middle of an answer serves nobody else.
             self.abort()
             raise
         self._received += len(piece)

@@ -55,7 +55,7 @@ class Http1Client:
         connection = await _send(pool, request, answer, limits.connect)
         try:
             await connection.wait_for_head(answer, limits.first_byte)
-        except BaseException:
+        except BaseException:  # Cancelled, too: a connection in the middle of an answer serves nobody else.
             connection.abort()
             raise
         return Http1Response(answer, connection, pool, limits.between_chunks)
@@ -97,7 +97,7 @@ class Http1Response:
         if not answer.buffered and not answer.is_complete:
             try:
                 await connection.wait_for_body(answer, self._patience)
-            except BaseException:
+            except BaseException:  # Cancelled, too, as above.
                 connection.abort()
                 raise
         piece = answer.take()

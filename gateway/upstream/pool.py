@@ -115,7 +115,7 @@ class Pool:
             _, connection = await self._loop.create_connection(
                 lambda: Connection(self._loop, self._forget), self._origin.host, self._origin.port, ssl=self._tls
             )
-        except BaseException:
+        except BaseException:  # Cancelled, too: a place that is not freed is lost for good.
             self._free_place()
             raise
         self._connections.add(connection)
