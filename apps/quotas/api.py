@@ -37,7 +37,7 @@ from apps.quotas.leases import (
 from apps.quotas.leasing import ensure_lease, passes_in
 from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
-from apps.quotas.spools import close_spool, register_spool, report_spool, write_off_spool
+from apps.quotas.spools import Stamp, close_spool, register_spool, report_spool, write_off_spool
 
 __all__ = [
     "GRANT_MS",
@@ -63,6 +63,7 @@ __all__ = [
     "Settled",
     "Settlement",
     "SpoolReport",
+    "Stamp",
     "account_id",
     "allowance_id",
     "balance",
