@@ -1,0 +1,223 @@
+"""The ledger's transactions over tables in memory. What is decided is decided by the product's own rules.
+
+Each method is the inside of one transaction: :meth:`Postgres.commit` runs it whole or not at all. Rules are reached
+through their module, so that a test can put another in the place of one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from apps.core.errors import LeakyError
+from apps.quotas import leases
+from apps.quotas.leases import Funds, Lease, LeaseState, LookAgain, Mark, Need, Part, SpoolReport
+from simulator.figures import FIGURES
+from simulator.oracle import Oracle
+from simulator.postgres import AccountRow, LeaseRow, Postgres, SpoolRow, Tables
+
+LONGEST_TICK_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a decision refused, after its doubt was committed."""
+
+    error: LeakyError
+
+
+class AsOf(NamedTuple):
+    """A moment of the ledger's own clock; ticks of another generation say nothing."""
+
+    generation: int
+    tick: int
+
+
+@dataclass(eq=False, slots=True)
+class Ledger:
+    """Everything that PostgreSQL does for leases, but for booking what ended."""
+
+    postgres: Postgres
+    oracle: Oracle
+    new_id: Callable[[], UUID]
+
+    @property
+    def tables(self) -> Tables:
+        """What is committed."""
+        return self.postgres.tables
+
+    def grant(self, account: UUID, tokens: int) -> None:
+        """Give an account tokens."""
+        row = self.tables.accounts.setdefault(account, AccountRow())
+        row.granted += tokens
+        row.available += tokens
+        self.oracle.grant(account, tokens)
+
+    def refund(self, account: UUID, tokens: int) -> int:
+        """Take back up to so many of the tokens that are free; returns how many."""
+        row = self.tables.accounts[account]
+        taken = min(tokens, row.available)
+        row.available -= taken
+        row.refunded += taken
+        self.oracle.grant(account, -taken)
+        return taken
+
+    # Leases
+
+    def ensure(self, need: Need) -> Part | LookAgain | Refused:
+        """Under the account's lock: decide, and give away what was decided."""
+        account, lease = self.tables.accounts[need.account], self.open_lease(need.account)
+        seen = None if lease is None else self.as_lease(lease)
+        decision = leases.decide_lease(
+            self._funds(account), seen, need, generation=self.tables.generation, budgets={}
+        )
+        if decision.doubt and lease:
+            self.doubt(lease)
+        if decision.refusal:
+            return Refused(decision.refusal)
+        if decision.look_again:
+            return LookAgain(self.tables.generation, lease.epoch if lease else 0)
+        if decision.opens:
+            lease = self._open(need, decision.opens)
+        assert lease is not None
+        return self._give(account, lease, decision.tokens, opens=bool(decision.opens))
+
+    def open_lease(self, account: UUID) -> LeaseRow | None:
+        """The account's OPEN lease."""
+        row = self.tables.leases.get((account, self.tables.accounts[account].epoch))
+        return row if row and row.state is LeaseState.OPEN else None
+
+    def as_lease(self, row: LeaseRow) -> Lease:
+        """A row as the rules see it."""
+        now = self.postgres.clock()
+        return Lease(
+            row.account, row.epoch, row.generation, row.granted, row.settled, row.returned, row.state,
+            now - row.opened_at, now - row.part_at, row.expires_tick, row.journal, row.entry,
+        )  # fmt: skip
+
+    def _funds(self, row: AccountRow) -> Funds:
+        return Funds(row.available, row.leased, 0, row.granted, row.epoch)
+
+    def _open(self, need: Need, epoch: int) -> LeaseRow:
+        now = self.postgres.clock()
+        lease = LeaseRow(need.account, epoch, self.tables.generation, need.run_id, opened_at=now, used_at=now)
+        self.tables.leases[need.account, epoch] = lease
+        self.tables.accounts[need.account].epoch = epoch
+        return lease
+
+    def _give(self, account: AccountRow, lease: LeaseRow, tokens: int, *, opens: bool) -> Part:
+        account.available -= tokens
+        account.leased += tokens
+        lease.granted += tokens
+        now = self.postgres.clock()
+        lease.part_at = lease.used_at = now
+        self.prolong(lease)
+        return self._part(lease, tokens, opens=opens)
+
+    def _part(self, lease: LeaseRow, tokens: int, *, opens: bool) -> Part:
+        return Part(
+            self.new_id(), lease.account, lease.generation, lease.epoch, tokens, {}, opens, FIGURES.lease_ms,
+            passes=-(-FIGURES.lease_ms // FIGURES.pass_ms) + 1, run_id=lease.run_id,
+        )  # fmt: skip
+
+    def prolong(self, lease: LeaseRow) -> None:
+        """The lease lives for another TTL from when the part may at latest reach its purse, by both clocks."""
+        life = FIGURES.lease_ms + leases.GRANT_MS
+        lease.expires_at = self.postgres.clock() + life
+        lease.expires_tick = self.tables.tick + life
+
+    def doubt(self, lease: LeaseRow) -> None:
+        """The lease is not topped up any more."""
+        lease.state = LeaseState.DOUBT
+
+    # Upkeep
+
+    def tick(self, elapsed_ms: int) -> int:
+        """Let the ledger's own clock go on."""
+        self.tables.tick += max(0, min(elapsed_ms, LONGEST_TICK_MS))
+        return self.tables.tick
+
+    def renew(self, account: UUID, epoch: int) -> Part | None:
+        """A part of no tokens, which prolongs; None: the lease is not OPEN any more."""
+        lease = self.tables.leases.get((account, epoch))
+        if lease is None or lease.state is not LeaseState.OPEN:
+            return None
+        self.prolong(lease)
+        return self._part(lease, 0, opens=False)
+
+    def doubt_if_expired(self, account: UUID, epoch: int) -> None:
+        """A lease that nobody renewed."""
+        lease = self.tables.leases.get((account, epoch))
+        if lease and lease.state is LeaseState.OPEN and lease.expires_at <= self.postgres.clock():
+            self.doubt(lease)
+
+    def doubt_if_open(self, account: UUID, epoch: int) -> None:
+        """A lease whose purse was called back."""
+        lease = self.tables.leases.get((account, epoch))
+        if lease and lease.state is LeaseState.OPEN:
+            self.doubt(lease)
+
+    def close(self, account: UUID, epoch: int, mark: Mark, in_purse: int, tick: int) -> bool:
+        """Give what a lease in doubt has left back to its account, if the rule allows it.
+
+        ``tick`` was read before ``mark`` and ``in_purse``: the rule must not take old evidence for new.
+        """
+        lease = self.tables.leases.get((account, epoch))
+        if lease is None or lease.state is not LeaseState.DOUBT:
+            return False
+        spools = [SpoolReport(row.reported_tick, row.oldest_tick) for row in self.tables.spools.values() if row.open]
+        closing = leases.may_close(
+            self.as_lease(lease), mark, spools, in_purse=in_purse, now_tick=tick,
+            grace_ms=FIGURES.call_ms + FIGURES.skew_ms,
+        )  # fmt: skip
+        if closing:
+            self._close(lease)
+        elif not lease.entry:
+            lease.journal, lease.entry = mark.journal, mark.last
+        return closing
+
+    def close_if_whole(self, lease: LeaseRow) -> None:
+        """Nothing of the lease is out any more."""
+        if lease.settled + lease.returned == lease.granted and lease.state is LeaseState.DOUBT:
+            lease.state = LeaseState.CLOSED
+
+    def _close(self, lease: LeaseRow) -> None:
+        left = lease.granted - lease.settled - lease.returned
+        account = self.tables.accounts[lease.account]
+        account.leased -= left
+        account.available += left
+        lease.returned += left
+        lease.state = LeaseState.CLOSED
+
+    # Spools
+
+    def report_spool(self, spool: str, oldest_age_ms: int | None, as_of: "AsOf | None") -> "AsOf":
+        """A gateway says for how long its oldest entry has waited for the ledger, as of a tick that it was told before.
+
+        ``as_of`` None: it registers, and has nothing. Returns what the next report is to be as of.
+        """
+        present = AsOf(self.tables.generation, self.tables.tick)
+        as_of = as_of or present
+        tick = as_of.tick if as_of.generation == present.generation else 0
+        self.tables.spools[spool] = SpoolRow(tick, None if oldest_age_ms is None else tick - oldest_age_ms)
+        return present
+
+    def end_spool(self, spool: str) -> None:
+        """A spool is covered whole, or written off."""
+        if row := self.tables.spools.get(spool):
+            row.open = False
+
+    def restore(self, tables: Tables) -> set[UUID]:
+        """An older state of the database comes back, and with it a new generation. Returns the holds that it forgot."""
+        lost, self.postgres.tables = self.tables, tables
+        for account, row in tables.accounts.items():
+            was = lost.accounts[account]
+            self.oracle.grant(account, row.granted - row.refunded - was.granted + was.refunded)
+        for spool, reported in lost.spools.items():
+            tables.spools.setdefault(spool, reported)
+        tables.generation = lost.generation + 1
+        for lease in tables.leases.values():
+            if lease.state is not LeaseState.CLOSED:
+                self.doubt(lease)
+                lease.expires_tick = max(lease.expires_tick, tables.tick + FIGURES.lease_ms + leases.GRANT_MS)
+        return set(lost.holds) - set(tables.holds)
