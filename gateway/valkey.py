@@ -252,7 +252,15 @@ class Valkey:
             StoreUnavailable: no connection, no answer in time, too many calls in flight, or the server serves nobody.
                 The command may have been carried out or not.
         """
-        return await self._next().send(_pack(args))
+        return await self.send(*args)
+
+    def send(self, *args: Argument) -> asyncio.Future[Reply]:
+        """The same as a future, which is done when the reply is here.
+
+        Raises:
+            StoreUnavailable: it cannot be sent.
+        """
+        return self._next().send(_pack(args))
 
     async def call_function(self, call: FunctionCall[T], *, asking: bool = False) -> T:
         """Run a function of the library; a server that has lost the library gets it, once.
