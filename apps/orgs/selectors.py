@@ -32,7 +32,7 @@ def tiers() -> Mapping[str, domain.Tier]:
 
 
 def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> domain.Principal:
-    """Who calls with this key or verified token, who pays, and the payer's tier. At most five queries.
+    """Who calls with this key or verified token, who pays and within which limits. At most five queries.
 
     ``org_id`` chooses an organisation that the user is a member of as the payer; a credential that is bound to one pays
     with that one only.
@@ -43,9 +43,10 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         AccountSuspended: it is good, the organisation that pays is suspended.
     """
     found = find_key(credential) if isinstance(credential, str) else find_access(credential)
-    if found.org_id is not None:
-        _insist_on_membership(found, found.org_id, InvalidCredential)
+    limits = _limits_in(found, found.org_id, InvalidCredential) if found.org_id is not None else ()
     payer_org = _payer_org(found, org_id)
+    if payer_org is not None and payer_org != found.org_id:
+        limits = _limits_in(found, payer_org, NotAMember)
     payer_kind, payer_id = ("user", found.user_id) if payer_org is None else ("org", payer_org)
     tier, tier_ends_at = _tier_until(payer_kind, payer_id, found.roles)
     return domain.Principal(
@@ -65,6 +66,7 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         bound_org_id=found.org_id,
         budget=found.budget,
         budget_id=found.budget_id,
+        member_limits=limits,
     )
 
 
@@ -73,7 +75,6 @@ def _payer_org(found: CredentialRecord, wanted: UUID | None) -> UUID | None:
         return found.org_id
     if found.org_id is not None:
         raise NotAMember
-    _insist_on_membership(found, wanted, NotAMember)
     return wanted
 
 
@@ -217,12 +218,16 @@ def organisations_run_by(user_id: UUID) -> list[UUID]:
     return list(runs.values_list("org_id", flat=True))
 
 
-def _insist_on_membership(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> None:
-    membership = Membership.objects.filter(org=org_id, user=found.user_id).values_list("org__suspended").first()
-    if membership is None:
+def _limits_in(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> tuple[domain.MemberLimit, ...]:
+    """The user's limits as a member of the organisation. One query; a member without any is one row of nothing."""
+    memberships = Membership.objects.filter(org=org_id, user=found.user_id)
+    rows = list(memberships.values_list("org__suspended", "limits__provider", "limits__window", "limits__tokens"))
+    if not rows:
         raise refusal
-    if membership[0]:
+    if rows[0][0]:
         raise AccountSuspended
+    limits = (domain.MemberLimit(provider or None, window, tokens) for _, provider, window, tokens in rows if window)
+    return tuple(sorted(limits, key=lambda limit: limit.provider or ""))
 
 
 def _value(row: Tier) -> domain.Tier:
@@ -236,4 +241,8 @@ def _value(row: Tier) -> domain.Tier:
         requests_per_minute=row.requests_per_minute,
         concurrency=row.concurrency,
         allowances=tuple(sorted((free.provider, free.window, free.tokens) for free in row.allowances.all())),
+        strategy=row.strategy,
+        window_seconds=row.window_seconds,
+        mode=row.mode,
+        max_wait_ms=row.max_wait_ms,
     )

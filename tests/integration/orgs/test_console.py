@@ -121,7 +121,7 @@ def test_a_tier_with_its_allowances(operator: Client) -> None:
     _post(
         operator, "orgs/tier/add/", name="GOLD", priority=500, bucket_capacity=1000, capacity_multiplier=2000,
         leak_rate=1000, leak_multiplier=1000, default_max_output=4096, requests_per_minute=60, concurrency=5,
-        quota_cap=7, **{
+        quota_cap=7, strategy="LEAKY_BUCKET", window_seconds=60, mode="shape", max_wait_ms=2500, **{
             "allowances-TOTAL_FORMS": 1, "allowances-INITIAL_FORMS": 0, "allowances-0-provider": "openai",
             "allowances-0-window": "week", "allowances-0-tokens": 9,
         },
@@ -129,5 +129,6 @@ def test_a_tier_with_its_allowances(operator: Client) -> None:
     gold = tiers()["GOLD"]
     assert (gold.bucket_capacity, gold.quota_cap, gold.allowances) == (2000, 7, (("openai", "week", 9),))
     assert (gold.requests_per_minute, gold.concurrency) == (60, 5)
+    assert (gold.mode, gold.max_wait_ms) == ("shape", 2500)
     assert versions()[TIERS] > before.get(TIERS, 0)
     assert _actions()[-2:] == ["tier.created", "tier.allowances_changed"]
