@@ -23,7 +23,16 @@ from apps.accounts.api import AccessClaims, ApiKey, CredentialRecord, User, find
 from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential, NotAMember, NotFound, Refused
 from apps.core.http.caller import Caller
 from apps.orgs import domain
-from apps.orgs.models import MAX_CAPACITY, MAX_LEAK_RATE, Invitation, Membership, Organisation, Tier, TierAssignment
+from apps.orgs.models import (
+    MAX_CAPACITY,
+    MAX_LEAK_RATE,
+    Invitation,
+    MemberLimit,
+    Membership,
+    Organisation,
+    Tier,
+    TierAssignment,
+)
 
 
 def tiers() -> Mapping[str, domain.Tier]:
@@ -158,6 +167,31 @@ def founder_for(caller: Caller) -> User:
 def members_of(standing: domain.Standing) -> QuerySet[User]:
     """Users who belong to the organisation, each with their ``role``."""
     return User.objects.filter(memberships__org=standing.org_id).annotate(role=F("memberships__role"))
+
+
+def limits_in(standing: domain.Standing) -> QuerySet[MemberLimit]:
+    """All members' limits.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+    """
+    standing.insist_on_managing()
+    return MemberLimit.objects.filter(membership__org=standing.org_id).select_related("membership")
+
+
+def limits_of(standing: domain.Standing, user_id: UUID) -> QuerySet[MemberLimit]:
+    """One member's limits; plain members see their own.
+
+    Raises:
+        RoleMissing: they are another's, and the caller is a plain member.
+        NotFound: the user is no member.
+    """
+    if user_id != standing.user_id:
+        standing.insist_on_managing()
+    if not is_member(standing.org_id, user_id):
+        raise NotFound
+    limits = MemberLimit.objects.filter(membership__org=standing.org_id, membership__user=user_id)
+    return limits.select_related("membership")
 
 
 def service_accounts_of(standing: domain.Standing) -> QuerySet[User]:
