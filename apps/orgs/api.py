@@ -10,7 +10,15 @@ from apps.orgs.domain import (
     window_start,
 )
 from apps.orgs.memberships import accept_invitation, join
-from apps.orgs.selectors import is_member, organisations_for, principal_of, standing_for, tier_of, tiers
+from apps.orgs.selectors import (
+    is_member,
+    is_organisation,
+    organisations_for,
+    principal_of,
+    standing_for,
+    tier_of,
+    tiers,
+)
 from apps.orgs.services import open_organisation
 from apps.orgs.tiers import assign_tier
 
@@ -24,6 +32,7 @@ __all__ = [
     "assign_tier",
     "budgets_of",
     "is_member",
+    "is_organisation",
     "join",
     "open_organisation",
     "organisations_for",

@@ -246,6 +246,11 @@ def is_member(org_id: UUID, user_id: UUID) -> bool:
     return Membership.objects.filter(org=org_id, user=user_id).exists()
 
 
+def is_organisation(org_id: UUID) -> bool:
+    """Whether there is such an organisation."""
+    return Organisation.objects.filter(pk=org_id).exists()
+
+
 def organisations_run_by(user_id: UUID) -> list[UUID]:
     """Organisations whose members' keys the user may manage: as an owner or admin."""
     runs = Membership.objects.filter(user=user_id, role__in=[Membership.Role.ADMIN, Membership.Role.OWNER])

@@ -163,6 +163,7 @@ class Code(StrEnum):
     ABSORB = "ABSORB"
     SETTLE_FIX = "SETTLE_FIX"
     ABSORB_FIX = "ABSORB_FIX"
+    REVOKE = "REVOKE"
 
 
 @dataclass(frozen=True, slots=True)

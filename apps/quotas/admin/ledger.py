@@ -1,6 +1,6 @@
 """The ledger as operators see it: accounts, holds and transfers, linked, and read only for everybody.
 
-What an operator may do to an account is to suspend and to reopen it; tokens are granted by ``manage.py grant_tokens``.
+What an operator may do to an account is to suspend and to reopen it; tokens are given and taken by orders.
 """
 
 from collections.abc import Callable
