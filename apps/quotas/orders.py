@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Sum
 from django.db.models.functions import Abs, Now
 
@@ -22,6 +22,7 @@ from apps.quotas import domain, services
 from apps.quotas.domain import Code
 from apps.quotas.models import Account, Order, Transfer
 from apps.quotas.selectors import balance
+from apps.quotas.transactions import ledger_transaction
 
 GRANT, REVOKE, CORRECT = Order.Kind.GRANT, Order.Kind.REVOKE, Order.Kind.CORRECT
 
@@ -80,8 +81,9 @@ def order(wish: Wish, *, by: UUID | None, name: str) -> Order:
         StoreUnavailable: PostgreSQL did not answer; order again with the same id.
     """
     wish.check()
-    with transaction.atomic():
-        _one_at_a_time(name)
+    with ledger_transaction() as cursor:
+        # Until the transaction ends, nobody else counts what this requester has ordered today.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"quotas.orders:{name}"])
         known = Order.objects.filter(id=wish.id).first()
         if known is not None:
             return known
@@ -115,7 +117,7 @@ def approve(order_id: UUID, by: UUID) -> Order:
         OrderEnded: it does not wait for anybody.
         StoreUnavailable: PostgreSQL did not answer; approve again.
     """
-    with transaction.atomic():
+    with ledger_transaction():
         found = _decided(order_id, by)
         if found.status == Order.Status.PENDING:
             record("order.approved", _subject(found), None, {"tokens": found.tokens})
@@ -130,7 +132,7 @@ def reject(order_id: UUID, by: UUID) -> Order:
         OwnOrder: ``by`` ordered it.
         OrderEnded: it does not wait for anybody.
     """
-    with transaction.atomic():
+    with ledger_transaction():
         found = _decided(order_id, by)
         if found.status == Order.Status.PENDING:
             _end(found, Order.Status.REJECTED, actor().reason)
@@ -167,7 +169,7 @@ def revoke(account: UUID, tokens: int, *, ref: UUID, reason: str, by: str) -> in
     Raises:
         Account.DoesNotExist: nobody has granted it anything yet.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with ledger_transaction() as cursor:
         locked = Account.objects.select_for_update().get(id=account)
         taken = Transfer.objects.filter(account_id=account, ref=ref, code=Code.REVOKE).values_list("amount").first()
         amount = taken[0] if taken else min(tokens, locked.available)
@@ -185,12 +187,6 @@ _REVOKE = """
 INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref, reason, actor)
 VALUES (%s, %s, %s, 'available', 'refunded', %s, %s, %s, %s)
 """
-
-
-def _one_at_a_time(name: str) -> None:
-    """Until the transaction ends, nobody else counts what ``name`` has ordered today."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"quotas.orders:{name}"])
 
 
 def _decided(order_id: UUID, by: UUID) -> Order:
@@ -249,8 +245,7 @@ def _take(wanted: Order) -> tuple[Order.Status, str]:
 
 
 def _is_older(wanted: Order, age: timedelta) -> bool:
-    started = wanted.decided_at or wanted.requested_at
-    return Order.objects.filter(id=wanted.id).filter(requested_at__lt=Now() - age).exists() and bool(started)
+    return Order.objects.filter(id=wanted.id, decided_at__lt=Now() - age).exists()
 
 
 def _end(wanted: Order, status: Order.Status, said: str) -> None:

@@ -1,5 +1,5 @@
 """The console's pages of money, a module by area."""
 
-from apps.quotas.admin import ledger
+from apps.quotas.admin import ledger, orders
 
-__all__ = ["ledger"]
+__all__ = ["ledger", "orders"]

@@ -27,7 +27,7 @@ ENDS = ["PENDING", "APPROVED", "DONE", "REJECTED", "EXPIRED", "FAILED"]
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("quotas", "0003_key_budgets"),
+        ("quotas", "0004_leases"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [
