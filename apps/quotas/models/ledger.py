@@ -1,12 +1,13 @@
 """The ledger's tables as Django reads them.
 
-``migrations/0001_ledger.sql`` is their definition: keys led by the account, checks, triggers and privileges are there
+The SQL files beside the migrations are their definition: keys led by the account, checks, triggers and privileges are there
 and not here, and every write goes through :mod:`apps.quotas.services`. A row's ``id`` is a time-ordered UUID and unique
 by itself; in the database the key of holds and transfers is (account, id), so that accounts can be split over servers.
 """
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.quotas.domain import Code, Status
@@ -29,6 +30,9 @@ class Account(models.Model):
     expired = models.BigIntegerField(db_default=0)
     refunded = models.BigIntegerField(db_default=0)
     absorbed = models.BigIntegerField(db_default=0)
+    epoch = models.BigIntegerField(db_default=0)
+    spent_day = models.DateField(null=True)
+    spent_on_day = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "quotas_account"
@@ -46,8 +50,10 @@ class Hold(models.Model):
     amount = models.BigIntegerField()
     status = models.CharField(max_length=8, choices=[(status.value, status.value) for status in Status])
     request_id = models.CharField(max_length=64)
-    budget_id = models.CharField(max_length=10, null=True)  # noqa: DJ001 (null: no budget)
+    budgets = ArrayField(models.TextField(), db_default=[])
+    epoch = models.BigIntegerField(null=True)
     facts = models.JSONField()
+    ending = models.JSONField(null=True)
     progress = models.BigIntegerField(db_default=0)
     charged = models.BigIntegerField(db_default=0)
     absorbed = models.BigIntegerField(db_default=0)
@@ -63,19 +69,20 @@ class Hold(models.Model):
         return str(self.id)
 
 
-class KeyBudget(models.Model):
-    """What the calls of a key with a budget hold and have spent. The budget itself is the key's."""
+class Budget(models.Model):
+    """What calls that count against a budget hold and have spent, and what leases have of it. Its size is elsewhere."""
 
-    key_id = models.CharField(max_length=10, primary_key=True, editable=False)
+    id = models.TextField(primary_key=True, editable=False)
     held = models.BigIntegerField(db_default=0)
+    leased = models.BigIntegerField(db_default=0)
     spent = models.BigIntegerField(db_default=0)
 
     class Meta:
-        db_table = "quotas_key_budget"
+        db_table = "quotas_budget"
         default_permissions: ClassVar = ("view",)
 
     def __str__(self) -> str:
-        return self.key_id
+        return self.id
 
 
 class Transfer(models.Model):
