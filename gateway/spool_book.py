@@ -54,6 +54,11 @@ class Book(Generic[E]):
         if hold not in self._waiting:
             self._waiting[hold] = Waiting(shard, admitted_ms + self._call_ms)
 
+    def adopt(self, hold: UUID, shard: int, since_ms: int, ending: E) -> None:
+        """A call of a dead process, which has ended with it, if not before: its end is due at once."""
+        if hold not in self._waiting:
+            self._waiting[hold] = Waiting(shard, since_ms, ending, sent_ms=-self._resend_ms)
+
     def end(self, hold: UUID, ending: E, now_ms: int) -> None:
         """A call has ended, and its end is sent now. A call that is covered, or was never admitted, is nobody's."""
         if (waiting := self._waiting.get(hold)) is not None and waiting.ending is None:
