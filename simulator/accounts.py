@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from apps.limiter.api import Bucket, Policy, shard_of
+from apps.limiter.api import Bucket, Policy, live_key, shard_of
 
 ROOMY = Bucket(capacity=10**9, leak=10**9)
 """A bucket that refuses nobody: what is tested here is the purse."""
@@ -28,6 +28,10 @@ class Account:
     def shard(self) -> int:
         """Where its keys are."""
         return shard_of(self.id)
+
+    def is_of(self, key: str) -> bool:
+        """Whether a call with this first key may change its purse: its own, or one of its whole shard."""
+        return key.endswith(str(self.id)) or key == live_key(self.shard)
 
 
 def make_accounts(rng: Random, count: int, shards: int) -> list[Account]:

@@ -32,7 +32,9 @@ def admit(gateway: "Gateway", account: Account, order: Order) -> Steps[tuple[Ord
             reply = yield from gateway.send(limiter.reserve_call(order))
             if isinstance(reply, Admitted):
                 return order, reply
-            if reply.kind not in LACKING or not (yield from ensure(gateway, need_of(account, order, reply, run_id), reply.now_ms)):
+            if reply.kind not in LACKING or not (
+                yield from ensure(gateway, need_of(account, order, reply, run_id), reply.now_ms)
+            ):
                 counts[f"refused: {reply.kind}"] += 1
                 counts["refused"] += 1
                 return None

@@ -1,10 +1,13 @@
 """What holds after every step, and what holds once everything is quiet."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from apps.limiter.api import Purse
 from apps.quotas.leases import LeaseState
+from simulator import data
 from simulator.oracle import Violation
 from simulator.provider import Call, Stage
 
@@ -32,36 +35,32 @@ class Checks:
         self._check_purses()
 
     def _check_ledger(self) -> None:
-        tables = self.simulation.postgres.tables
-        out: dict[UUID, int] = dict.fromkeys(tables.accounts, 0)
-        for lease in tables.leases.values():
+        postgres = self.simulation.postgres
+        if not postgres.changed:
+            return
+        postgres.changed = False
+        out: Counter[UUID] = Counter()
+        for lease in postgres.tables.leases.values():
             left = lease.granted - lease.settled - lease.returned
-            _demand(left >= 0 and lease.settled >= 0, f"{lease} settles and returns more than it was granted")
-            _demand(lease.state is not LeaseState.CLOSED or not left, f"{lease} is closed with {left} out")
+            if left < 0 or lease.settled < 0:
+                raise Violation(f"{lease} settles and returns more than it was granted")
+            if left and lease.state is LeaseState.CLOSED:
+                raise Violation(f"{lease} is closed with {left} tokens out")
             out[lease.account] += left
-        for account, row in tables.accounts.items():
+        for account, row in postgres.tables.accounts.items():
             balances = (row.available, row.leased, row.spent, row.refunded)
-            _demand(min(balances) >= 0, f"account {account} has a negative balance: {row}")
-            _demand(sum(balances) == row.granted, f"account {account} does not add up: {row}")
-            _demand(row.leased == out[account], f"account {account} leased {row.leased}, its leases have {out[account]}")
+            if min(balances) < 0 or sum(balances) != row.granted or row.leased != out[account]:
+                raise Violation(f"account {account} does not add up: {row}, its leases have {out[account]} out")
 
     def _check_purses(self) -> None:
         for server in self.simulation.valkeys.servers:
             if not server.touched:
                 continue
-            server.touched = False
+            keys, server.touched = server.touched, ""
             for account in self.simulation.accounts:
-                if (purse := server.twin.purse(account.id)) is None:
-                    continue
-                parts = (purse.available, purse.reserved, purse.spent, purse.quarantined, purse.returned)
-                _demand(min(parts) >= 0 and sum(parts) == purse.granted, f"{server.name}: {purse} does not add up")
-                self._check_granted(account.id, purse.generation, purse.epoch, purse.granted)
-
-    def _check_granted(self, account: UUID, generation: int, epoch: int, granted: int) -> None:
-        tables = self.simulation.postgres.tables
-        lease = tables.leases.get((account, epoch))
-        if generation == tables.generation:
-            _demand(lease is not None and granted <= lease.granted, f"a purse has {granted}, but {lease} gave it less")
+                purse = data.purse(server.twin, account.id) if account.is_of(keys) else None
+                if purse is not None:
+                    _check_purse(server.name, purse)
 
     # In the end
 
@@ -71,34 +70,37 @@ class Checks:
         Raises:
             Violation: a promise is broken.
         """
-        simulation = self.simulation
-        for server in simulation.valkeys.servers:
-            for account in simulation.accounts if server.alive else ():
-                purse = server.twin.purse(account.id)
-                own = purse is not None and purse.run_id == server.run_id
-                _demand(not own or not purse.reserved, f"{server.name} still holds tokens: {purse}")
-            for shard in simulation.shards if server.alive else ():
-                _demand(not server.twin.live(shard), f"{server.name} has holds in R: {server.twin.live(shard)}")
-                _demand(not server.twin.journal(shard, 1), f"{server.name} has a journal that is not drained")
-        for spool in simulation.disk.files:
-            _demand(not spool.admitted, f"spool {spool.id} still waits for {list(spool.admitted)[:3]}")
-        for lease in simulation.postgres.tables.leases.values():
-            _demand(lease.state is LeaseState.CLOSED, f"{lease} is not closed")
+        if left := self.left_over():
+            raise Violation(f"left over in the end: {left[0]} ({len(left)} such)")
         self._compare()
+
+    def left_over(self) -> list[str]:
+        """What is not at rest yet."""
+        simulation = self.simulation
+        twin, run_id = simulation.valkeys.primary.twin, simulation.valkeys.primary.run_id
+        left = [f"{row}" for row in simulation.postgres.tables.leases.values() if row.state is not LeaseState.CLOSED]
+        for account in simulation.accounts:
+            purse = data.purse(twin, account.id)
+            if purse is not None and purse.run_id == run_id and purse.reserved + purse.quarantined:
+                left.append(f"{purse}")
+        for shard in simulation.shards:
+            left += [f"hold {hold} in R" for hold in data.live(twin, shard)]
+            left += [f"{entry} in the journal" for entry in data.journal(twin, shard, 1)]
+        return left + [f"{hold} in spool {spool.id}" for spool in simulation.disk.files for hold in spool.admitted]
 
     def _compare(self) -> None:
         """Each call's charge against the truth."""
         holds, counts, oracle = self.simulation.postgres.tables.holds, self.simulation.counts, self.simulation.oracle
         lost = 0
         for call in self.simulation.provider.calls.values():
-            _demand(call.stage is Stage.OVER, f"{call} never ended")
+            if call.stage is not Stage.OVER:
+                raise Violation(f"{call} never ended")
             counts["tokens generated"] += call.generated
             row = holds.get(call.id)
             charged, absorbed = (row.charged, row.absorbed) if row else (0, 0)
             uncharged = call.generated - charged
             if uncharged < 0:
-                counts["overcharged"] -= uncharged
-                _demand(False, f"{call} was charged {charged}")
+                raise Violation(f"{call} was charged {charged}")
             counts["uncharged"] += uncharged
             if call.id in oracle.forgiven:
                 counts["known loss"] += uncharged
@@ -106,7 +108,8 @@ class Checks:
                 counts["known loss"] += absorbed
                 lost += self._unexplained(call, uncharged - absorbed)
         generated = counts["tokens generated"]
-        _demand(lost <= LARGEST_LOSS * generated, f"{lost} of {generated} tokens were never charged")
+        if lost > LARGEST_LOSS * generated:
+            raise Violation(f"{lost} of {generated} tokens were never charged")
 
     def _unexplained(self, call: Call, uncharged: int) -> int:
         counts = self.simulation.counts
@@ -117,6 +120,7 @@ class Checks:
         return uncharged
 
 
-def _demand(condition: bool, sentence: str) -> None:  # noqa: FBT001 (an assertion)
-    if not condition:
-        raise Violation(sentence)
+def _check_purse(server: str, purse: Purse) -> None:
+    parts = (purse.available, purse.reserved, purse.spent, purse.quarantined, purse.returned)
+    if min(parts) < 0 or sum(parts) != purse.granted:
+        raise Violation(f"{server}: {purse} does not add up")

@@ -115,7 +115,9 @@ def fail_over(simulation: "Simulation") -> None:
 def jump_valkey_clock(simulation: "Simulation") -> None:
     """The clock of a Valkey is set forward or back, by up to an hour."""
     rng = simulation.world.rng
-    server = rng.choice([server for server in simulation.valkeys.servers if server.alive] or [simulation.valkeys.primary])
+    server = rng.choice(
+        [server for server in simulation.valkeys.servers if server.alive] or [simulation.valkeys.primary]
+    )
     jump = rng.randint(-HOUR_MS, HOUR_MS)
     simulation.world.fault("Valkey's clock jumped", f"{server.name} {jump} ms")
     server.offset_ms += jump

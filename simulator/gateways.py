@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 RESEND_MS = 15_000
 
+MUST_STOP = frozenset({Pulse.SWEPT, Pulse.DEAD})
+"""A hold that Valkey has forgotten may go on: its lease is in doubt, and nobody sells its tokens before it must end."""
+
 
 @dataclass(eq=False, slots=True)
 class Live:
@@ -48,7 +51,8 @@ class Gateway:
     generation: int = 1
     live: dict[UUID, Live] = field(default_factory=dict)
     topping_up: set[UUID] = field(default_factory=set)
-    files: list[SpoolFile] = field(default_factory=list)
+    spool: SpoolFile = field(init=False)
+    dead: list[SpoolFile] = field(default_factory=list)
     book: Book[Ending] = field(init=False)
     as_of: AsOf | None = None
 
@@ -61,7 +65,7 @@ class Gateway:
     def start(self) -> None:
         """Begin a life: a new spool, which the ledger must know before the first call."""
         self.process.start()
-        self.live, self.topping_up, self.files, self.as_of = {}, set(), [], None
+        self.live, self.topping_up, self.dead, self.as_of = {}, set(), [], None
         self.book = Book(call_ms=FIGURES.call_ms, resend_ms=RESEND_MS)
         self.simulation.world.spawn(self.process, self._begin())
 
@@ -82,9 +86,7 @@ class Gateway:
 
     def _begin(self) -> Steps[None]:
         simulation = self.simulation
-        own = simulation.disk.create(f"{self.name}.{self.process.life}")
-        own.owner = self.name
-        self.files.append(own)
+        self.spool = simulation.disk.create(f"{self.name}.{self.process.life}", self.name)
         while self.as_of is None:
             try:
                 yield from spooling.report(self)
@@ -129,7 +131,7 @@ class Gateway:
             facts=order.facts,
         )  # fmt: skip
         live = Live(Call(order.hold, order.account, self.name, order.amount), order, ending)
-        self.files[0].admitted[order.hold] = Line(ending, world.now)
+        self.spool.admitted[order.hold] = Line(ending, world.now)
         self.book.admit(order.hold, limiter.shard_of(order.account), world.now)
         self.live[order.hold] = live
         if admitted.low and account.id not in self.topping_up:
@@ -160,7 +162,7 @@ class Gateway:
         ending = replace(live.ending, actual=self.simulation.provider.stop(live.call))
         self.simulation.counts["completed" if outcome == "completed" else "cut"] += 1
         yield 0
-        self.files[0].ended[ending.hold] = ending
+        self.spool.ended[ending.hold] = ending
         self.book.end(ending.hold, ending, self.simulation.world.now)
         if self.simulation.world.chance(self.simulation.profile.duplicates):
             self.simulation.world.fault("settle sent twice")
@@ -182,12 +184,12 @@ class Gateway:
         if live.done or live.call.stage is Stage.HELD:
             return
         progress = live.call.made_by(self.simulation.world.now)
-        self.files[0].progress[live.call.id] = progress
+        self.spool.progress[live.call.id] = progress
         yield 0
         order = live.order
         beat = Beat(order.hold, order.account, progress, order.credential, order.user, order.token_version)
         pulse = yield from self.send(limiter.heartbeat_call(beat))
-        if pulse is not Pulse.OK and not live.done:
+        if pulse in MUST_STOP and not live.done:
             self.simulation.counts[f"cut: {pulse}"] += 1
             self.simulation.world.spawn(self.process, self._finish(live, "hold_lost"))
 

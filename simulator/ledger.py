@@ -68,9 +68,7 @@ class Ledger:
         """Under the account's lock: decide, and give away what was decided."""
         account, lease = self.tables.accounts[need.account], self.open_lease(need.account)
         seen = None if lease is None else self.as_lease(lease)
-        decision = leases.decide_lease(
-            self._funds(account), seen, need, generation=self.tables.generation, budgets={}
-        )
+        decision = leases.decide_lease(self._funds(account), seen, need, generation=self.tables.generation, budgets={})
         if decision.doubt and lease:
             self.doubt(lease)
         if decision.refusal:
@@ -91,8 +89,10 @@ class Ledger:
         """A row as the rules see it."""
         now = self.postgres.clock()
         return Lease(
-            row.account, row.epoch, row.generation, row.granted, row.settled, row.returned, row.state,
-            now - row.opened_at, now - row.part_at, row.expires_tick, row.journal, row.entry,
+            account=row.account, epoch=row.epoch, generation=row.generation, granted=row.granted,
+            settled=row.settled, returned=row.returned, state=row.state, age_ms=now - row.opened_at,
+            part_age_ms=now - row.part_at, expires_tick=row.expires_tick, run_id=row.run_id, journal=row.journal,
+            entry=row.entry,
         )  # fmt: skip
 
     def _funds(self, row: AccountRow) -> Funds:

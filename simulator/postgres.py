@@ -80,6 +80,7 @@ class Postgres:
     world: World
     unknown: float = 0.0
     away_until: int = 0
+    changed: bool = True
     offset_ms: int = 0
     tables: Tables = field(default_factory=Tables)
 
@@ -97,6 +98,7 @@ class Postgres:
         if self.away_until > self.world.now:
             raise StoreUnavailable("PostgreSQL is away")
         result = work()
+        self.changed = True
         if self.unknown and self.world.chance(self.unknown):
             self.world.fault("commit unknown")
             yield 1_000

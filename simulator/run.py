@@ -10,13 +10,15 @@ from simulator.report import Outcome
 from simulator.simulation import Profile, Simulation, profile_of
 from simulator.world import Steps, World
 
-BUSY_MS = 15 * 60_000
+BUSY_MS = 10 * 60_000
 """How long calls and faults come."""
 
 PURCHASE_MS = 150_000
 
 REST_MS = FIGURES.lease_ms + 2 * FIGURES.call_ms + 2 * FIGURES.quarantine_passes * FIGURES.pass_ms + 600_000
 """How long everything may take to come to rest after that."""
+
+LOOK_MS = 30_000
 
 
 def run_seed(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
@@ -52,7 +54,10 @@ def play(simulation: Simulation) -> None:
     simulation.world.spawn(simulation.supervisor, _trade(simulation))
     simulation.world.run(BUSY_MS)
     calm(simulation)
-    simulation.world.run(BUSY_MS + REST_MS)
+    for _ in range(0, REST_MS, LOOK_MS):
+        simulation.world.run(simulation.world.now + LOOK_MS)
+        if not Checks(simulation).left_over():
+            break
     Checks(simulation).at_rest()
 
 

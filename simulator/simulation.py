@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from simulator import faults, workers
+from simulator import workers
 from simulator.accounts import Account, make_accounts
 from simulator.booking import Bookkeeper
 from simulator.checks import Checks
+from simulator.faults import MENU, Fault, steps_of
 from simulator.figures import FIGURES
 from simulator.gateways import Gateway
 from simulator.ledger import Ledger
@@ -31,7 +32,7 @@ class Profile:
     shards: int = 1
     gateways: int = 3
     always: bool = True
-    faults: tuple[faults.Fault, ...] = ()
+    faults: tuple[Fault, ...] = ()
     loss: float = 0.0
     unknown: float = 0.0
     duplicates: float = 0.0
@@ -53,7 +54,7 @@ def profile_of(rng: Random) -> Profile:
         shards=rng.randint(1, 2),
         gateways=rng.randint(3, 4),
         always=rng.random() < 0.5,
-        faults=tuple(fault for fault in faults.MENU if rng.random() < share),
+        faults=tuple(fault for fault in MENU if rng.random() < share),
         loss=sometimes(0.05),
         unknown=sometimes(0.1),
         duplicates=sometimes(0.3),
@@ -117,7 +118,7 @@ class Simulation:
         for process in (*self.gateways, *self.workers):
             process.start()
         for fault in self.profile.faults:
-            self.world.spawn(self.supervisor, faults.steps_of(fault, self))
+            self.world.spawn(self.supervisor, steps_of(fault, self))
 
     def shape_of(self, amount: int) -> tuple[int, int]:
         """What a call for which ``amount`` is held really generates, and in how many ms."""

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
 from gateway.spool_book import position_of
+from simulator import data
 from simulator.spools import SpoolFile
 from simulator.world import Steps
 
 if TYPE_CHECKING:
     from simulator.gateways import Gateway
 
-SPOOL_MS = 5_000
+SPOOL_MS = 8_000
 
 
 def keep_spool(gateway: "Gateway") -> Steps[None]:
@@ -29,22 +30,25 @@ def keep_spool(gateway: "Gateway") -> Steps[None]:
 
 def adopt(gateway: "Gateway") -> None:
     """Take over what dead processes left: a call without an end ends with the last progress that was written."""
-    now = gateway.simulation.world.now
-    for spool in gateway.simulation.disk.adopt(gateway.name):
-        gateway.files.append(spool)
-        for hold, line in spool.admitted.items():
-            ending = spool.ended.setdefault(hold, replace(line.ending, actual=spool.progress.get(hold, 0)))
-            gateway.book.admit(hold, limiter.shard_of(ending.account), line.at)
-            gateway.book.end(hold, ending, now)
+    own, now = gateway.spool, gateway.simulation.world.now
+    for dead in gateway.simulation.disk.adopt(gateway.name):
+        gateway.dead.append(dead)
+        for hold, line in dead.admitted.items():
+            if hold in gateway.book:
+                continue
+            ending = dead.ended.get(hold) or replace(line.ending, actual=dead.progress.get(hold, 0))
+            own.admitted[hold], own.ended[hold] = line, ending
+            gateway.book.adopt(hold, limiter.shard_of(ending.account), min(line.at, now), ending)
 
 
 def _cover(gateway: "Gateway") -> Steps[None]:
     """Ask the marks how far the ledger has the journals."""
     for shard in gateway.book.shards():
-        mark = yield from gateway.simulation.valkeys.read(gateway.name, lambda twin, shard=shard: twin.mark(shard))
+        mark = yield from gateway.simulation.valkeys.read(
+            gateway.name, lambda twin, shard=shard: data.mark(twin, shard)
+        )
         for hold in gateway.book.cover(shard, mark.journal_id, position_of(mark.at)):
-            for spool in gateway.files:
-                spool.forget(hold)
+            gateway.spool.forget(hold)
 
 
 def _send_again(gateway: "Gateway") -> Steps[None]:
@@ -53,19 +57,19 @@ def _send_again(gateway: "Gateway") -> Steps[None]:
 
 
 def report(gateway: "Gateway") -> Steps[None]:
-    """Tell the ledger since when the oldest entry waits; then let go of adopted files that are covered whole."""
-    simulation, own = gateway.simulation, gateway.files[0]
+    """Tell the ledger since when the oldest entry waits, as of when that was counted."""
+    simulation, spool = gateway.simulation, gateway.spool.id
     age, as_of = gateway.book.oldest_age_ms(simulation.world.now), gateway.as_of
+    dead = list(gateway.dead)
     yield 1
-    gateway.as_of = yield from simulation.postgres.commit(lambda: simulation.ledger.report_spool(own.id, age, as_of))
-    for spool in gateway.files[1:]:
-        yield from _let_go(gateway, spool)
+    gateway.as_of = yield from simulation.postgres.commit(lambda: simulation.ledger.report_spool(spool, age, as_of))
+    for adopted in dead:
+        yield from _let_go(gateway, adopted)
 
 
-def _let_go(gateway: "Gateway", spool: SpoolFile) -> Steps[None]:
-    """An adopted file counts as the adopter's from its first report on; it goes when nothing in it is waited for."""
+def _let_go(gateway: "Gateway", dead: SpoolFile) -> Steps[None]:
+    """The ledger knows that the adopter waits for what was in it."""
     simulation = gateway.simulation
-    if not spool.admitted:
-        yield from simulation.postgres.commit(lambda: simulation.ledger.end_spool(spool.id))
-        gateway.files.remove(spool)
-        simulation.disk.remove(spool)
+    yield from simulation.postgres.commit(lambda: simulation.ledger.end_spool(dead.id))
+    gateway.dead.remove(dead)
+    simulation.disk.remove(dead)

@@ -36,9 +36,9 @@ class Disk:
 
     files: list[SpoolFile] = field(default_factory=list)
 
-    def create(self, name: str) -> SpoolFile:
+    def create(self, name: str, owner: str) -> SpoolFile:
         """A file of a new process, locked by it."""
-        spool = SpoolFile(name, name)
+        spool = SpoolFile(name, owner)
         self.files.append(spool)
         return spool
 

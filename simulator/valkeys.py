@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from apps.core.errors import StoreUnavailable
 from apps.limiter.api import Call
 from apps.limiter.twin import Twin
+from simulator.data import copy_of
 from simulator.world import Process, Steps, World
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class Server:
     alive: bool = True
     history: list[Recorded] = field(default_factory=list)
     durable: Point | None = None
-    touched: bool = False
+    touched: str = ""
 
     def clock(self, now: int) -> int:
         """What its clock says (Unix ms)."""
@@ -64,16 +65,16 @@ class Server:
         timed = (run_id, *call.args[:-1], self.clock(now))
         reply = self.twin.call(call.function, call.keys, timed)
         self.history.append(Recorded(call.function, call.keys, timed, reply))
-        self.touched = True
+        self.touched = call.keys[0]
         return reply
 
     def point(self) -> Point:
         """A copy of what it has now."""
-        return Point(self.twin.copy(), len(self.history))
+        return Point(copy_of(self.twin), len(self.history))
 
     def return_to(self, point: Point) -> None:
         """Have what it had then."""
-        self.twin = point.twin.copy()
+        self.twin = copy_of(point.twin)
         del self.history[point.history :]
 
     def flush(self) -> None:
@@ -114,8 +115,8 @@ class Valkeys:
             return self.primary
         return server
 
-    def send(self, client: str, call: Call[T], *, slow: bool = False) -> Steps[T]:
-        """Run a call for ``client``: a trip there, a trip back; either may be lost, or the first be very slow.
+    def send(self, client: str, call: Call[T]) -> Steps[T]:
+        """Run a call for ``client``: a trip there, a trip back; either may be lost, or the first late.
 
         Raises:
             StoreUnavailable: no server, or no answer. The call may have been executed all the same, or may be yet.
@@ -215,7 +216,7 @@ class Valkeys:
         """Promote the lagging replica; the old primary lives on, and some clients go on with it until it is fenced."""
         old = self.primary
         point = self.replica or Point(Twin(), 0)
-        self.primary = self._new_server(point.twin.copy())
+        self.primary = self._new_server(copy_of(point.twin))
         self.primary.history = old.history[: point.history]
         self.primary.offset_ms = old.offset_ms
         self.replica = None

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
 from apps.limiter.api import Entry, Mark, Purse, Recall, Sweep
+from apps.limiter.twin import Twin
 from apps.quotas import leases
 from apps.quotas.leases import LeaseState
-from simulator import admission
+from simulator import admission, data
 from simulator.figures import FIGURES
 from simulator.postgres import LeaseRow
 from simulator.world import Process, Steps
@@ -18,7 +18,7 @@ from simulator.world import Process, Steps
 if TYPE_CHECKING:
     from simulator.simulation import Simulation
 
-DRAIN_MS = 3_000
+DRAIN_MS = 6_000
 UPKEEP_MS = 5_000
 IDLE_MS = 60_000
 BATCH = 50
@@ -97,8 +97,8 @@ def _drain_shard(worker: Worker, shard: int) -> Steps[None]:
     yield from worker.send(limiter.drained_call(shard, mark.journal_id, ids[-1], ids))
 
 
-def _reader(shard: int) -> "Callable[[limiter.Twin], tuple[Mark, list[Entry]]]":
-    return lambda twin: (twin.mark(shard), twin.journal(shard, BATCH))
+def _reader(shard: int) -> "Callable[[Twin], tuple[Mark, list[Entry]]]":
+    return lambda twin: (data.mark(twin, shard), data.journal(twin, shard, BATCH))
 
 
 def _maybe_die(worker: Worker, fault: str) -> Steps[None]:
@@ -185,11 +185,13 @@ def _try_to_close(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
         return
     shard = limiter.shard_of(lease.account)
     run_id, (mark, purse) = yield from simulation.valkeys.read_with_run(
-        worker.name, lambda twin: (twin.mark(shard), twin.purse(lease.account))
+        worker.name, lambda twin: (data.mark(twin, shard), data.purse(twin, lease.account))
     )
     seen = leases.Mark(mark.journal_id, mark.last, mark.at)
     held = in_purse(purse, lease, run_id)
-    closed = yield from simulation.postgres.commit(lambda: simulation.ledger.close(lease.account, lease.epoch, seen, held, tick))
+    closed = yield from simulation.postgres.commit(
+        lambda: simulation.ledger.close(lease.account, lease.epoch, seen, held, tick)
+    )
     simulation.counts["leases closed"] += closed
 
 
