@@ -1,7 +1,7 @@
 """The library's functions over a dictionary, in Python: the same replies, the same state, byte for byte.
 
-The simulator runs on it, thousands of times faster than on a server, with a clock, a crash and a lost write wherever it
-likes. A differential test holds it against the Lua. The modules beside it are named like the Lua files that they mirror.
+The simulator runs on it, without a server, with a clock, a crash and a lost write wherever it likes. A differential
+test holds it against the Lua. The modules beside it are named like the Lua files that they mirror.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Twin:
         return call.decode(self.call(call.function, call.keys, args))
 
     def expire(self, now_ms: int) -> list[str]:
-        """Remove the keys whose time has come; who repeats the calls on a server with another clock deletes them there."""
+        """Remove the keys whose time has come. Who repeats the calls on a real server deletes them there."""
         return self.store.expire(now_ms)
 
     def copy(self) -> "Twin":

@@ -105,20 +105,23 @@ def read_hold(store: Store, key: str) -> TwinHold | None:
     if not stored:
         return None
     words = {name: stored.get(name, b"").decode() for name in ("st", "ac", "gen", "run", "bu", "ik")}
-    numbers = [int(stored.get(name, 0)) for name in ("t", "pr", "ch", "ab")]
+    numbers = {name: int(stored.get(name, 0)) for name in ("ep", "n", "t", "pr", "ch", "ab", "q")}
     return TwinHold(
         key,
         words["st"],
-        words["ac"],
-        words["gen"],
-        int(stored.get("ep", 0)),
-        words["run"],
-        int(stored["n"]),
-        words["bu"].split(),
-        words["ik"],
-        *numbers,
+        account=words["ac"],
+        gen=words["gen"],
+        ep=numbers["ep"],
+        run=words["run"],
+        amount=numbers["n"],
+        budgets=words["bu"].split(),
+        claim=words["ik"],
+        poured=numbers["t"],
+        progress=numbers["pr"],
+        charged=numbers["ch"],
+        absorbed=numbers["ab"],
         entry=stored.get("ev", b""),
-        kept=int(stored.get("q", 0)),
+        kept=numbers["q"],
         facts=stored.get("f", b""),
     )
 

@@ -14,7 +14,7 @@ from apps.limiter.twin_purse import (
     read_purse,
     write_purse,
 )
-from apps.limiter.twin_store import Store
+from apps.limiter.twin_store import Store, Value
 
 PARTS_KEPT, PARTS_KEPT_MS = 128, 48 * 3600 * 1000
 
@@ -201,7 +201,14 @@ def _sweep_hold(store: Store, ask: Pass, hold_id: str, hold: TwinHold, *, quaran
             purse.qz, kept, rest = purse.qz + rest, rest, 0
         returned = purse.give_rest(rest)
     moves = budget_moves(purse if own else None, hold.budgets, charged, rest)
-    told = {"n": hold.amount, "c": charged, "r": returned, "pr": hold.progress, "f": hold.facts, "bu": moves}
+    told: dict[str, Value] = {
+        "n": hold.amount,
+        "c": charged,
+        "r": returned,
+        "pr": hold.progress,
+        "f": hold.facts,
+        "bu": moves,
+    }
     _, entry = append(store, ask.journal, "X", hold_id, a=hold.account, e=hold.ep, g=hold.gen, **told)
     write_ended(store, purse, hold, own=own)
     if hold.claim and store.hget(hold.claim, "h") == hold_id.encode():

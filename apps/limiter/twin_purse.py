@@ -17,11 +17,12 @@ class TwinPurse:
     key: str
     run: str
     gen: str
-    ep: int
     since: int
+    closed: bool
+    left: dict[str, int]
+    ep: int
     exp: int
     px: int
-    closed: bool
     gr: int
     av: int
     rs: int
@@ -30,8 +31,7 @@ class TwinPurse:
     rt: int
     hi: int
     lv: int
-    left: dict[str, int]
-    alive: bool = False
+    alive: bool
 
     def is_of(self, run: str, gen: str, ep: int) -> bool:
         """Whether this is the purse of that run, generation and epoch."""
@@ -60,7 +60,7 @@ def read_purse(store: Store, key: str, budgets: Iterable[str]) -> TwinPurse | No
     numbers = {name: int(words[name]) for name in ("ep", "exp", "px", "gr", "av", "rs", "sp", "qz", "rt", "hi", "lv")}
     left = {budget: int(words.get(f"b:{budget}", 0)) for budget in budgets}
     closed, since = words["st"] == "closed", int(words["from"])
-    return TwinPurse(key, words["run"], words["gen"], since=since, closed=closed, left=left, **numbers)
+    return TwinPurse(key, words["run"], words["gen"], since, closed=closed, left=left, alive=False, **numbers)
 
 
 def budgets_in(store: Store, key: str) -> list[str]:

@@ -35,7 +35,14 @@ class Store:
 
     def copy(self) -> "Store":
         """The same, changed by nobody else."""
-        return deepcopy(self)
+        return Store(
+            hashes={key: dict(fields) for key, fields in self.hashes.items()},
+            zsets={key: dict(scores) for key, scores in self.zsets.items()},
+            strings=dict(self.strings),
+            streams={key: list(entries) for key, entries in self.streams.items()},
+            deadlines=dict(self.deadlines),
+            agenda=list(self.agenda),
+        )
 
     def dump(self) -> Dump:
         """All keys, in a canonical form. See :func:`dump_of`."""
@@ -144,22 +151,24 @@ class Store:
 def dump_of(client: redis.Redis) -> Dump:
     """All keys of a real Valkey's database, in the form of :meth:`Store.dump`.
 
-    Deadlines are compared, so calls with times of one's own must lie in the future, or Valkey's own clock ends the keys.
+    Deadlines are compared: calls with times of one's own must lie in the future, or Valkey's own clock ends the keys.
     """
-    return {key.decode(): (_content(client, key), _deadline(client, key)) for key in sorted(client.scan_iter())}
+    names = sorted(key.decode() for key in client.scan_iter())
+    return {key: (_content(client, key), _deadline(client, key)) for key in names}
 
 
-def _deadline(client: redis.Redis, key: bytes) -> int | None:
-    deadline = cast("int", client.pexpiretime(key))
+def _deadline(client: redis.Redis, key: str) -> int | None:
+    deadline = client.pexpiretime(key)
     return None if deadline < 0 else deadline
 
 
-def _content(client: redis.Redis, key: bytes) -> Content:
+def _content(client: redis.Redis, key: str) -> Content:
     kind = cast("bytes", client.type(key))
     if kind == b"hash":
         return {name.decode(): value for name, value in cast("dict[bytes, bytes]", client.hgetall(key)).items()}
     if kind == b"zset":
-        return {member.decode(): int(score) for member, score in client.zrange(key, 0, -1, withscores=True)}
+        scored = cast("list[tuple[bytes, float]]", client.zrange(key, 0, -1, withscores=True))
+        return {member.decode(): int(score) for member, score in scored}
     if kind == b"stream":
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(key))
         return [(entry.decode(), {name.decode(): value for name, value in told.items()}) for entry, told in entries]
