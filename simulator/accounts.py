@@ -1,16 +1,17 @@
 """Who calls: a few accounts on two shards, each with a habit of its own."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from uuid import UUID
 
-from apps.limiter.api import Bucket, Policy, live_key, shard_of
+from apps.limiter.api import Bucket, Policy, live_key, purse_key, shard_of
 
 ROOMY = Bucket(capacity=10**9, leak=10**9)
 """A bucket that refuses nobody: what is tested here is the purse."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """``usual`` tokens are held for a call, one comes every ``pause_ms`` a gateway."""
 
@@ -24,14 +25,15 @@ class Account:
         """What the next call asks for, in tokens."""
         return max(1, int(self.usual * rng.uniform(0.2, 2)))
 
-    @property
+    @cached_property
     def shard(self) -> int:
         """Where its keys are."""
         return shard_of(self.id)
 
-    def is_of(self, key: str) -> bool:
-        """Whether a call with this first key may change its purse: its own, or one of its whole shard."""
-        return key.endswith(str(self.id)) or key == live_key(self.shard)
+    @cached_property
+    def first_keys(self) -> tuple[str, str]:
+        """First keys of the calls that may change its purse: its own, and those of its whole shard."""
+        return purse_key(self.id), live_key(self.shard)
 
 
 def make_accounts(rng: Random, count: int, shards: int) -> list[Account]:

@@ -30,7 +30,8 @@ class Checks:
         Raises:
             Violation: a promise is broken.
         """
-        self.simulation.oracle.check_sold()
+        if self.simulation.oracle.moved:
+            self.simulation.oracle.check_sold()
         self._check_ledger()
         self._check_purses()
 
@@ -58,7 +59,7 @@ class Checks:
                 continue
             keys, server.touched = server.touched, ""
             for account in self.simulation.accounts:
-                purse = data.purse(server.twin, account.id) if account.is_of(keys) else None
+                purse = data.purse(server.twin, account.id) if keys in account.first_keys else None
                 if purse is not None:
                     _check_purse(server.name, purse)
 

@@ -148,7 +148,9 @@ class Ledger:
     def doubt_if_expired(self, account: UUID, epoch: int) -> None:
         """A lease that nobody renewed."""
         lease = self.tables.leases.get((account, epoch))
-        if lease and lease.state is LeaseState.OPEN and lease.expires_at <= self.postgres.clock():
+        if lease is None or lease.state is not LeaseState.OPEN:
+            return
+        if lease.expires_at <= self.postgres.clock() or lease.expires_tick <= self.tables.tick:
             self.doubt(lease)
 
     def doubt_if_open(self, account: UUID, epoch: int) -> None:

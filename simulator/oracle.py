@@ -26,11 +26,12 @@ class Oracle:
     booked: dict[UUID, int] = field(default_factory=dict)
     forgiven: set[UUID] = field(default_factory=set)
     calls: dict[UUID, Call] = field(default_factory=dict)
-    worst: int = 0
+    moved: set[UUID] = field(default_factory=set)
 
     def grant(self, account: UUID, tokens: int) -> None:
         """The account was given tokens (or, negative, was refunded)."""
         self.granted[account] += tokens
+        self.moved.add(account)
 
     def call_changed(self, call: Call) -> None:
         """The provider began or ended a call."""
@@ -54,6 +55,7 @@ class Oracle:
         weight = self._weight(call)
         self.sums[call.account] += weight - self.weights.get(call.id, 0)
         self.weights[call.id] = weight
+        self.moved.add(call.account)
 
     def _weight(self, call: Call) -> int:
         charged = self.booked.get(call.id)
@@ -69,10 +71,8 @@ class Oracle:
         Raises:
             Violation: it was.
         """
-        for account, total in self.sums.items():
-            if total > self.granted[account]:
-                self.worst = max(self.worst, total - self.granted[account])
-                raise Violation(
-                    f"oversold: account {account} was granted {self.granted[account]}, "
-                    f"its calls came to {total} ({total - self.granted[account]} too many)"
-                )
+        while self.moved:
+            account = self.moved.pop()
+            total, granted = self.sums[account], self.granted[account]
+            if total > granted:
+                raise Violation(f"oversold: account {account} was granted {granted}, its calls came to {total}")

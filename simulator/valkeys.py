@@ -227,6 +227,7 @@ class Valkeys:
         self.world.spawn(self.process, self._fence(old), after=fenced_after_ms)
 
     def _fence(self, server: Server) -> Steps[None]:
-        server.alive = False
-        self.world.log(f"{server.name} is fenced")
+        if server.alive:
+            server.alive = False
+            self.world.log(f"{server.name} is fenced")
         yield from ()

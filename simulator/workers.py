@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
-from apps.limiter.api import Entry, Mark, Purse, Recall, Sweep
+from apps.limiter.api import AppliedKind, Entry, Mark, Purse, Recall, Sweep
 from apps.limiter.twin import Twin
 from apps.quotas import leases
 from apps.quotas.leases import LeaseState
@@ -26,6 +26,8 @@ SWEEP = Sweep(
     limit=100, pass_ms=FIGURES.pass_ms, missed=FIGURES.missed_passes, quarantine=FIGURES.quarantine_passes,
     tombstone_ms=FIGURES.tombstone_ms,
 )  # fmt: skip
+
+PURSE_LOST = frozenset({AppliedKind.NOLEASE, AppliedKind.STALE, AppliedKind.RUN})
 
 Pass = Callable[["Worker"], Steps[None]]
 
@@ -135,17 +137,17 @@ def keep_up(worker: Worker) -> Steps[None]:
     tick = yield from simulation.postgres.commit(lambda: simulation.ledger.tick(elapsed))
     for lease in [row for row in simulation.postgres.tables.leases.values() if row.state is not LeaseState.CLOSED]:
         if lease.state is LeaseState.OPEN:
-            yield from _keep_open(worker, lease)
+            yield from _keep_open(worker, lease, tick)
         else:
             yield from _try_to_close(worker, lease, tick)
 
 
-def _keep_open(worker: Worker, lease: LeaseRow) -> Steps[None]:
-    """Renew what is used, call back what is idle, doubt what has run out."""
+def _keep_open(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
+    """Renew what is used, call back what is idle, doubt what has run out by either clock."""
     simulation = worker.simulation
-    ledger, left = simulation.ledger, lease.expires_at - simulation.postgres.clock()
+    left = min(lease.expires_at - simulation.postgres.clock(), lease.expires_tick - tick)
     if left <= 0:
-        yield from simulation.postgres.commit(lambda: ledger.doubt_if_expired(lease.account, lease.epoch))
+        yield from simulation.postgres.commit(lambda: simulation.ledger.doubt_if_expired(lease.account, lease.epoch))
     elif simulation.postgres.clock() - lease.used_at > IDLE_MS:
         yield from recall(worker, lease, lease.granted, close=True)
     elif left < FIGURES.renew_ms:
@@ -156,8 +158,11 @@ def _renew(worker: Worker, lease: LeaseRow) -> Steps[None]:
     simulation = worker.simulation
     now_ms = yield from simulation.valkeys.clock_of(worker.name)
     part = yield from simulation.postgres.commit(lambda: simulation.ledger.renew(lease.account, lease.epoch))
-    if part is not None:
-        yield from worker.send(limiter.topup_call(admission.part_of_lease(part, now_ms)))
+    if part is None:
+        return
+    applied = yield from worker.send(limiter.topup_call(admission.part_of_lease(part, now_ms)))
+    if applied.kind in PURSE_LOST:
+        yield from simulation.postgres.commit(lambda: simulation.ledger.doubt_if_open(lease.account, lease.epoch))
 
 
 def recall(worker: Worker, lease: LeaseRow, tokens: int, *, close: bool) -> Steps[None]:
@@ -187,12 +192,13 @@ def _try_to_close(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
     run_id, (mark, purse) = yield from simulation.valkeys.read_with_run(
         worker.name, lambda twin: (data.mark(twin, shard), data.purse(twin, lease.account))
     )
-    seen = leases.Mark(mark.journal_id, mark.last, mark.at)
-    held = in_purse(purse, lease, run_id)
+    seen, held = leases.Mark(mark.journal_id, mark.last, mark.at), in_purse(purse, lease, run_id)
     closed = yield from simulation.postgres.commit(
         lambda: simulation.ledger.close(lease.account, lease.epoch, seen, held, tick)
     )
     simulation.counts["leases closed"] += closed
+    if held and purse is not None and not purse.closed:
+        yield from recall(worker, lease, lease.granted, close=True)
 
 
 def in_purse(purse: Purse | None, lease: LeaseRow, run_id: str) -> int:
