@@ -13,6 +13,9 @@ from apps.quotas.domain import (
     Settlement,
     account_id,
 )
+from apps.quotas.orders import expire as expire_orders
+from apps.quotas.orders import order, revoke
+from apps.quotas.orders import pursue as pursue_orders
 from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
 
@@ -30,10 +33,14 @@ __all__ = [
     "budget_of",
     "check_identities",
     "expire_holds",
+    "expire_orders",
     "grant",
+    "order",
+    "pursue_orders",
     "renew",
     "reopen",
     "reserve",
+    "revoke",
     "settle",
     "suspend",
 ]
