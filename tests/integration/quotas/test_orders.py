@@ -1,6 +1,7 @@
 """Orders of tokens: with a reason, large ones with a second person, done once, and never more than there is."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from apps.audit.models import Entry
 from apps.core.acting import because
 from apps.quotas import orders
 from apps.quotas.api import account_id, balance, check_identities, reserve, settle
-from apps.quotas.models import Order, Transfer
+from apps.quotas.models import Lot, Order, Transfer
 from apps.quotas.orders import CORRECT, GRANT, REVOKE, OrderEnded, OwnOrder, Wish
 from tests.integration.quotas.payers import MINUTE_MS, entries, funded_account, hold_of, released, settlement_of
 
@@ -124,6 +125,25 @@ def test_an_order_made_again_with_its_id_is_the_same(ann: User) -> None:
     assert made[0] == made[1]
     assert balance(ACCOUNT).granted == 5
     assert Entry.objects.filter(action="order.requested").count() == 1
+
+
+def test_a_grant_may_expire(ann: User) -> None:
+    end = datetime(2100, 1, 1, tzinfo=UTC)
+    given = replace(_wish(5), expires_at=end)
+    orders.order(given, by=ann.pk, name="ann")
+    _ordered(7, ann, CORRECT)
+    lots = Lot.objects.filter(account_id=ACCOUNT).order_by("tokens")
+    assert list(lots.values_list("kind", "expires_at", "remaining")) == [("grant", end, 5), ("correction", None, 7)]
+    with pytest.raises(ValueError, match="only what is granted"):
+        orders.order(replace(_wish(5, REVOKE), expires_at=end), by=ann.pk, name="ann")
+
+
+def test_a_revocation_takes_what_lasts_longest(ann: User) -> None:
+    for end in (datetime(2100, 1, 1, tzinfo=UTC), None):
+        orders.order(replace(_wish(50), expires_at=end), by=ann.pk, name="ann")
+    _ordered(60, ann, REVOKE)
+    lots = Lot.objects.filter(account_id=ACCOUNT).order_by("expires_at")
+    assert list(lots.values_list("remaining", flat=True)) == [40, 0]
 
 
 def test_a_revocation_takes_what_is_available(ann: User) -> None:
