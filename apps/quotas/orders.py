@@ -18,7 +18,7 @@ from apps.core.acting import actor
 from apps.core.errors import Conflict, Refused
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
-from apps.quotas import domain, lots, services
+from apps.quotas import domain, services
 from apps.quotas.domain import Code
 from apps.quotas.models import Account, Order, Transfer
 from apps.quotas.selectors import balance
@@ -221,12 +221,10 @@ def _takes(wanted: Order) -> bool:
 
 
 def _give(wanted: Order) -> tuple[Order.Status, str]:
-    kind = "correction" if wanted.kind == CORRECT else "grant"
-    with ledger_transaction() as cursor:
-        lots.add_lot(cursor, wanted.account_id, wanted.id, kind=kind, expires_at=wanted.expires_at)
     services.grant(
         payer_kind=wanted.payer_kind, payer_id=wanted.payer_id, provider=wanted.provider, tokens=wanted.tokens,
-        grant_id=wanted.id, reason=wanted.reason, actor=wanted.requester,
+        grant_id=wanted.id, reason=wanted.reason, actor=wanted.requester, expires_at=wanted.expires_at,
+        kind="correction" if wanted.kind == CORRECT else "grant",
     )  # fmt: skip
     wanted.moved = wanted.tokens
     return Order.Status.DONE, ""

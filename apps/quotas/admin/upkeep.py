@@ -1,5 +1,6 @@
 """What keeps the ledger right and may need a person: spools, entries that could not be booked, closing of leases."""
 
+import json
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -8,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
 from apps.core.acting import actor
-from apps.core.console import ask_first, identifier, to_rows
+from apps.core.console import ask_first, ending, identifier, to_rows
 from apps.quotas import control, spools
 from apps.quotas.admin.ledger import LedgerAdmin, as_uuid
 from apps.quotas.models import Control, DeadEvent, Spool
@@ -143,12 +144,14 @@ class DeadEventAdmin(UpkeepAdmin):
     @display(description="account", ordering="account_id")
     def account(self, event: DeadEvent) -> str:
         """The way to the account, where it could be read."""
-        return to_rows("quotas_account", event.account_id, "account") if event.account_id else "-"
+        if event.account_id is None:
+            return "-"
+        return to_rows("quotas_account", event.account_id, f"account {ending(event.account_id)}")
 
     @display(description="content")
     def content(self, event: Any) -> str:
         """The entry as it was."""
-        return identifier(event.fields)
+        return identifier(json.dumps(event.fields, sort_keys=True))
 
     @display(description="why")
     def why(self, event: DeadEvent) -> str:
