@@ -324,4 +324,5 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.tokens:,} {self.provider} tokens, {self.payer_kind} {self.payer_id}"
+        wanted = f"{self.get_kind_display()} {self.tokens:,} {self.provider} tokens"
+        return f"{wanted}, {self.payer_kind} {self.payer_id}: {self.reason}"
