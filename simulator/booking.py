@@ -40,14 +40,12 @@ class Bookkeeper:
         if booked.returned:
             tables.returns.add(ref)
         if booked.ended:
-            self._remember(tables, entry.subject, booked)
+            self._remember(tables, entry.subject, booked, row)
 
     def _carry_out(self, tables: Tables, booked: Booking, row: AccountRow, lease: LeaseRow | None) -> None:
         for posting in booked.postings:
-            move, key = posting.entry, (posting.entry.code, posting.ref)
-            if key in tables.transfers:
-                raise Violation(f"the transfer {move.code} of {posting.ref} is made twice")
-            tables.transfers.add(key)
+            move = posting.entry
+            self.check_once(tables, (move.code, posting.ref))
             for balance, amount in ((move.debit, -move.amount), (move.credit, move.amount)):
                 if balance in LEDGERS_OWN:
                     setattr(row, balance, getattr(row, balance) + amount)
@@ -58,11 +56,18 @@ class Bookkeeper:
             lease.used_at = self.ledger.postgres.clock()
             self.ledger.close_if_whole(lease)
 
-    def _remember(self, tables: Tables, hold: UUID, booked: Booking) -> None:
+    def check_once(self, tables: Tables, transfer: tuple[str, UUID]) -> None:
+        """One code happens once for a reference, as the database has it."""
+        if transfer in tables.transfers:
+            raise Violation(f"the transfer {transfer} is made twice")
+        tables.transfers.add(transfer)
+
+    def _remember(self, tables: Tables, hold: UUID, booked: Booking, row: AccountRow) -> None:
         assert booked.ended is not None
         before = tables.holds.get(hold)
         if before is not None and before.status is not Status.EXPIRED:
             raise Violation(f"hold {hold} ended twice: {before}, then {booked.ended}")
+        row.charged += booked.ended.charged - (before.charged if before else 0)
         tables.holds[hold] = booked.ended
         self.ledger.oracle.hold_booked(hold, booked.ended.charged)
         self.counts["entries booked"] += 1

@@ -52,6 +52,8 @@ class Checks:
             balances = (row.available, row.leased, row.spent, row.refunded)
             if min(balances) < 0 or sum(balances) != row.granted or row.leased != out[account]:
                 raise Violation(f"account {account} does not add up: {row}, its leases have {out[account]} out")
+            if row.spent != row.charged:
+                raise Violation(f"account {account} has spent {row.spent}, its holds were charged {row.charged}")
 
     def _check_purses(self) -> None:
         for server in self.simulation.valkeys.servers:
@@ -102,6 +104,8 @@ class Checks:
             uncharged = call.generated - charged
             if uncharged < 0:
                 raise Violation(f"{call} was charged {charged}")
+            if charged + absorbed < min(call.reported, call.generated) and call.id not in oracle.forgiven:
+                raise Violation(f"{call} had reported {call.reported} tokens and was charged {charged}")
             counts["uncharged"] += uncharged
             if call.id in oracle.forgiven:
                 counts["known loss"] += uncharged

@@ -109,21 +109,21 @@ class Gateway:
         """One call, from its first byte to its settlement."""
         simulation, began = self.simulation, self.simulation.world.now
         simulation.counts["calls"] += 1
-        order = self._order(account, amount)
+        order = self.order(account, amount)
         reserved = yield from admission.admit(self, account, order)
         if reserved is None:
             return
-        live = self._spool_admission(account, *reserved)
+        live = self.note_admission(account, *reserved)
         yield 1
         self.simulation.world.spawn(self.process, self._run(live, began))
 
-    def _order(self, account: Account, amount: int) -> Order:
+    def order(self, account: Account, amount: int) -> Order:
         return Order(
             hold=self.simulation.world.uuid(), account=account.id, amount=amount, generation=self.generation,
             credential="key", user="user", token_version=None, facts=b"facts", budgets=(), policy=account.policy,
         )  # fmt: skip
 
-    def _spool_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
+    def note_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
         world = self.simulation.world
         ending = Ending(
             hold=order.hold, account=order.account, epoch=admitted.epoch, generation=order.generation,
@@ -144,16 +144,16 @@ class Gateway:
         simulation, world = self.simulation, self.simulation.world
         left = FIGURES.call_ms - (world.now - began)
         if left <= 0 or live.done:
-            yield from self._finish(live, "timeout")
+            yield from self.finish(live, "timeout")
             return
         total, length = simulation.shape_of(live.order.amount)
         simulation.provider.start(live.call, total, min(length, left))
         simulation.counts["admitted"] += 1
         leaves = world.chance(0.1)
         yield min(length, left) if not leaves else world.rng.randint(0, min(length, left))
-        yield from self._finish(live, "client_closed" if leaves else "completed")
+        yield from self.finish(live, "client_closed" if leaves else "completed")
 
-    def _finish(self, live: Live, outcome: str) -> Steps[None]:
+    def finish(self, live: Live, outcome: str) -> Steps[None]:
         """End a call once: hang up, note it in the spool, settle."""
         if live.done:
             return
@@ -176,11 +176,11 @@ class Gateway:
             yield FIGURES.heartbeat_ms
             for live in list(self.live.values()):
                 try:
-                    yield from self._beat(live)
+                    yield from self.beat(live)
                 except StoreUnavailable:
                     yield 100
 
-    def _beat(self, live: Live) -> Steps[None]:
+    def beat(self, live: Live) -> Steps[None]:
         if live.done or live.call.stage is Stage.HELD:
             return
         progress = live.call.made_by(self.simulation.world.now)
@@ -189,9 +189,11 @@ class Gateway:
         order = live.order
         beat = Beat(order.hold, order.account, progress, order.credential, order.user, order.token_version)
         pulse = yield from self.send(limiter.heartbeat_call(beat))
+        if pulse is Pulse.OK:
+            live.call.reported = progress
         if pulse in MUST_STOP and not live.done:
             self.simulation.counts[f"cut: {pulse}"] += 1
-            self.simulation.world.spawn(self.process, self._finish(live, "hold_lost"))
+            self.simulation.world.spawn(self.process, self.finish(live, "hold_lost"))
 
     def settle(self, ending: Ending) -> Steps[None]:
         """Send an end once; what is not covered in time is sent again by the spool."""

@@ -18,7 +18,7 @@ LATENCY_MS = (2, 60)
 
 @dataclass(slots=True)
 class AccountRow:
-    """Balances, in tokens: ``granted = available + leased + spent + expired + refunded``."""
+    """Balances, in tokens: ``granted = available + leased + spent + refunded``. ``charged``: what its holds have, in all."""
 
     granted: int = 0
     available: int = 0
@@ -27,6 +27,7 @@ class AccountRow:
     refunded: int = 0
     absorbed: int = 0
     epoch: int = 0
+    charged: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Postgres:
 
     world: World
     unknown: float = 0.0
+    unanswered: int = 0
     away_until: int = 0
     changed: bool = True
     offset_ms: int = 0
@@ -99,7 +101,8 @@ class Postgres:
             raise StoreUnavailable("PostgreSQL is away")
         result = work()
         self.changed = True
-        if self.unknown and self.world.chance(self.unknown):
+        if self.unanswered or (self.unknown and self.world.chance(self.unknown)):
+            self.unanswered = max(self.unanswered - 1, 0)
             self.world.fault("commit unknown")
             yield 1_000
             raise StoreUnavailable("the answer to COMMIT was lost")

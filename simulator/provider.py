@@ -18,7 +18,10 @@ class Stage(StrEnum):
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A call as it really is. ``amount`` is what is held for it, ``generated`` what the provider made in the end."""
+    """A call as it really is. ``amount`` is what is held for it, ``generated`` what the provider made in the end.
+
+    ``reported`` is the progress of the last heartbeat that was answered.
+    """
 
     id: UUID
     account: UUID
@@ -30,6 +33,7 @@ class Call:
     stage: Stage = Stage.HELD
     generated: int = 0
     hung_up: bool = False
+    reported: int = 0
 
     def made_by(self, now: int) -> int:
         """Tokens generated until ``now``: the prompt counts at once, the rest comes evenly."""

@@ -21,7 +21,7 @@ def keep_spool(gateway: "Gateway") -> Steps[None]:
     while True:
         yield gateway.simulation.world.rng.randint(SPOOL_MS // 2, SPOOL_MS * 3 // 2)
         adopt(gateway)
-        for work in (_cover, _send_again, report):
+        for work in (cover, send_again, report):
             try:
                 yield from work(gateway)
             except StoreUnavailable:
@@ -36,12 +36,12 @@ def adopt(gateway: "Gateway") -> None:
         for hold, line in dead.admitted.items():
             if hold in gateway.book:
                 continue
-            ending = dead.ended.get(hold) or replace(line.ending, actual=dead.progress.get(hold, 0))
+            ending = dead.ended.get(hold) or replace(line.ending, actual=dead.progress_of(hold))
             own.admitted[hold], own.ended[hold] = line, ending
             gateway.book.adopt(hold, limiter.shard_of(ending.account), min(line.at, now), ending)
 
 
-def _cover(gateway: "Gateway") -> Steps[None]:
+def cover(gateway: "Gateway") -> Steps[None]:
     """Ask the marks how far the ledger has the journals."""
     for shard in gateway.book.shards():
         mark = yield from gateway.simulation.valkeys.read(
@@ -51,7 +51,7 @@ def _cover(gateway: "Gateway") -> Steps[None]:
             gateway.spool.forget(hold)
 
 
-def _send_again(gateway: "Gateway") -> Steps[None]:
+def send_again(gateway: "Gateway") -> Steps[None]:
     for _, ending in list(gateway.book.due(gateway.simulation.world.now)):
         yield from gateway.settle(ending)
 

@@ -24,6 +24,10 @@ class SpoolFile:
     progress: dict[UUID, int] = field(default_factory=dict)
     ended: dict[UUID, Ending] = field(default_factory=dict)
 
+    def progress_of(self, hold: UUID) -> int:
+        """The last progress of a call that was written, in tokens."""
+        return self.progress.get(hold, 0)
+
     def forget(self, hold: UUID) -> None:
         """A covered call's lines are dropped."""
         for lines in (self.admitted, self.progress, self.ended):

@@ -186,7 +186,7 @@ def recall_quietly(worker: Worker, lease: LeaseRow, tokens: int) -> Steps[None]:
 def _try_to_close(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
     """Look at the purse and the mark, and then close, if the rule lets us with what was so when we looked."""
     simulation = worker.simulation
-    if tick < lease.expires_tick + FIGURES.call_ms + FIGURES.skew_ms:
+    if tick < lease.expires_tick:
         return
     shard = limiter.shard_of(lease.account)
     run_id, (mark, purse) = yield from simulation.valkeys.read_with_run(
