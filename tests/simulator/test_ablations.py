@@ -102,7 +102,7 @@ def _weaken_purse(patch: Patch, believe: Callable[[TwinPurse, str, str, int, int
 def call_runs_when_its_lease_expires(lab: Lab) -> None:
     assert lab.call(0, 1_000)
     lab.simulation.valkeys.flush()
-    lab.keep_up(FIGURES.lease_ms + 10_000)
+    lab.keep_up(FIGURES.lease_ms + 20_000)
     lab.call(1, 1_000)
 
 
