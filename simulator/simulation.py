@@ -40,6 +40,7 @@ class Profile:
     manager_late: float = 0.0
     drainer_dies: float = 0.0
     sweeps_twice: float = 0.0
+    upgrading: bool = False
 
 
 def profile_of(rng: Random) -> Profile:
@@ -62,6 +63,7 @@ def profile_of(rng: Random) -> Profile:
         manager_late=sometimes(0.2),
         drainer_dies=sometimes(0.2),
         sweeps_twice=sometimes(0.3),
+        upgrading=rng.random() < 0.3,
     )
 
 
@@ -95,6 +97,9 @@ class Simulation:
         self.provider = Provider(world, self.oracle.call_changed)
         self.gateways = [Gateway(f"gateway{number}", self) for number in range(profile.gateways)]
         self.workers = self._workers()
+        if profile.upgrading:
+            world.fault("two library versions")
+            self.valkeys.other_version = frozenset(self.clients()[::2])
         for account in self.accounts:
             self.ledger.grant(account.id, account.grant)
         world.watch = Checks(self).after_step

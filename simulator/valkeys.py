@@ -5,21 +5,24 @@ shipped Lua. What is cut off by a power loss, or was not yet at the replica, is 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from apps.core.errors import StoreUnavailable
-from apps.limiter.api import Call
+from apps.limiter.api import LIBRARY, Call
 from apps.limiter.twin import Twin
 from simulator.data import copy_of
 from simulator.world import Process, Steps, World
 
 T = TypeVar("T")
 
-EPOCH_MS = 1_700_000_000_000
-"""Unix time at which every world begins."""
+EPOCH_MS = 4_000_000_000_000
+"""Unix time at which every world begins: far ahead, so that no real server's clock ends a key of a run that is repeated."""
 
 FLUSH = "FLUSHALL"
+
+OTHER_VERSION = "01d0a1d0"
+"""Of a library that is loaded beside ours, as during an upgrade; the Twin takes both for the same."""
 
 LATENCY_MS = (1, 40)
 LATEST_MS = 160_000
@@ -27,12 +30,13 @@ LATEST_MS = 160_000
 
 
 class Recorded(NamedTuple):
-    """One call as the Twin executed it: the last argument is its explicit time."""
+    """One call as the Twin executed it: the last argument is its explicit time. ``expired``: keys that went before it."""
 
     function: str
     keys: tuple[str, ...]
     args: tuple[str | int | bytes, ...]
     reply: object
+    expired: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,8 +67,9 @@ class Server:
     def execute(self, call: Call[T], run_id: str, now: int) -> object:
         """Run a function with this server's clock, and remember that."""
         timed = (run_id, *call.args[:-1], self.clock(now))
+        expired = tuple(self.twin.expire(self.clock(now)))
         reply = self.twin.call(call.function, call.keys, timed)
-        self.history.append(Recorded(call.function, call.keys, timed, reply))
+        self.history.append(Recorded(call.function, call.keys, timed, reply, expired))
         self.touched = call.keys[0]
         return reply
 
@@ -94,6 +99,7 @@ class Valkeys:
     servers: list[Server] = field(default_factory=list)
     replica: Point | None = None
     routes: dict[str, Server] = field(default_factory=dict)
+    other_version: frozenset[str] = frozenset()
     process: Process = field(default_factory=lambda: Process("network"))
 
     def __post_init__(self) -> None:
@@ -123,6 +129,8 @@ class Valkeys:
         """
         server = self.server_of(client)
         run_id = server.run_id
+        if client in self.other_version:
+            call = replace(call, function=call.function.replace(LIBRARY.version, OTHER_VERSION))
         yield self._trip()
         if self.world.chance(self.loss):
             yield from self._lose(server, run_id, call)
