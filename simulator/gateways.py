@@ -72,7 +72,7 @@ class Gateway:
     def kill(self) -> None:
         """SIGKILL: connections break, locks go, lines stay."""
         self.process.die()
-        self.simulation.provider.hang_up(self.name)
+        self.simulation.provider.hang_up(self.spool.without_end())
         self.simulation.disk.release(self.name)
 
     def start_again(self, after: int) -> None:

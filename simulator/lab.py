@@ -190,6 +190,12 @@ class Lab:
                 return
             self.wait(PASS_MS)
 
+    def tick(self, milliseconds: int) -> None:
+        """Time passes, the ledger's own clock with it, and nobody keeps any lease."""
+        for _ in range(0, milliseconds, PASS_MS):
+            self.wait(PASS_MS)
+            self.simulation.ledger.tick(PASS_MS)
+
     def until_closed(self, *, reporting: tuple[int, ...] = (0, 1), draining: bool = True) -> None:
         """Upkeep for as long as an expired lease can stay open when nothing stands in its way."""
         self.keep_up(FIGURES.lease_ms + FIGURES.call_ms + 3 * FIGURES.skew_ms, reporting=reporting, draining=draining)

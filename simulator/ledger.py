@@ -14,7 +14,7 @@ from apps.quotas import leases
 from apps.quotas.leases import Funds, Lease, LeaseState, LookAgain, Mark, Need, Part, SpoolReport
 from simulator.figures import FIGURES
 from simulator.oracle import Oracle
-from simulator.postgres import AccountRow, LeaseRow, Postgres, SpoolRow, Tables
+from simulator.postgres import AccountRow, LeaseRow, PartRow, Postgres, SpoolRow, Tables
 
 LONGEST_TICK_MS = 5_000
 
@@ -24,6 +24,15 @@ class Refused:
     """What a decision refused, after its doubt was committed."""
 
     error: LeakyError
+
+
+class Evidence(NamedTuple):
+    """What the closer saw, and the ledger's tick that it had read before."""
+
+    mark: Mark
+    spools: list[SpoolReport]
+    in_purse: int
+    tick: int
 
 
 class AsOf(NamedTuple):
@@ -112,11 +121,13 @@ class Ledger:
         now = self.postgres.clock()
         lease.part_at = lease.used_at = now
         self.prolong(lease)
-        return self._part(lease, tokens, opens=opens)
+        part = PartRow(self.new_id(), lease.account, lease.epoch, tokens, opens, now)
+        self.tables.parts[part.id] = part
+        return self._part(lease, part.id, tokens, opens=opens)
 
-    def _part(self, lease: LeaseRow, tokens: int, *, opens: bool) -> Part:
+    def _part(self, lease: LeaseRow, part: UUID, tokens: int, *, opens: bool) -> Part:
         return Part(
-            self.new_id(), lease.account, lease.generation, lease.epoch, tokens, {}, opens, FIGURES.lease_ms,
+            part, lease.account, lease.generation, lease.epoch, tokens, {}, opens, FIGURES.lease_ms,
             passes=-(-FIGURES.lease_ms // FIGURES.pass_ms) + 1, run_id=lease.run_id,
         )  # fmt: skip
 
@@ -137,45 +148,72 @@ class Ledger:
         self.tables.tick += max(0, min(elapsed_ms, LONGEST_TICK_MS))
         return self.tables.tick
 
-    def renew(self, account: UUID, epoch: int) -> Part | None:
-        """A part of no tokens, which prolongs; None: the lease is not OPEN any more."""
-        lease = self.tables.leases.get((account, epoch))
-        if lease is None or lease.state is not LeaseState.OPEN:
+    def due_leases(self) -> list[LeaseRow]:
+        """OPEN leases that have little life left by either clock, or none."""
+        by_wall, by_tick = self.postgres.clock() + FIGURES.renew_ms, self.tables.tick + FIGURES.renew_ms
+        rows = self.tables.leases.values()
+        return [row for row in rows if row.is_open and (row.expires_at < by_wall or row.expires_tick < by_tick)]
+
+    def unconfirmed_parts(self) -> list[PartRow]:
+        """Parts of OPEN leases of which nobody knows whether they are in the purse."""
+        until = self.postgres.clock() - 2 * leases.GRANT_MS
+        return [
+            part
+            for part in self.tables.parts.values()
+            if not part.applied and part.made_at < until and self.tables.leases[part.account, part.epoch].is_open
+        ]
+
+    def expired_doubts(self, tick: int) -> list[LeaseRow]:
+        """Leases in doubt whose purse, wherever it is, cannot be spent from any more."""
+        rows = self.tables.leases.values()
+        return [row for row in rows if row.state is LeaseState.DOUBT and row.expires_tick <= tick]
+
+    def age_of(self, lease: LeaseRow) -> int:
+        """Since it was opened, by the wall clock, in ms."""
+        return self.postgres.clock() - lease.opened_at
+
+    def is_used(self, lease: LeaseRow) -> bool:
+        """Whether a call or a part has used it since it was last prolonged."""
+        return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
+
+    def renew(self, key: tuple[UUID, int], part: UUID, tokens: int) -> Part | None:
+        """Prolong an OPEN lease; the part that tells its purse so may be there already. None: it is not OPEN any more."""
+        lease = self.tables.leases.get(key)
+        if lease is None or not lease.is_open:
             return None
         self.prolong(lease)
-        return self._part(lease, 0, opens=False)
+        return self._part(lease, part, tokens, opens=False)
 
-    def doubt_if_expired(self, account: UUID, epoch: int) -> None:
-        """A lease that nobody renewed."""
-        lease = self.tables.leases.get((account, epoch))
-        if lease is None or lease.state is not LeaseState.OPEN:
-            return
-        if lease.expires_at <= self.postgres.clock() or lease.expires_tick <= self.tables.tick:
+    def confirm(self, part: UUID) -> None:
+        """The part is in its purse."""
+        if row := self.tables.parts.get(part):
+            row.applied = True
+
+    def doubt_if_open(self, key: tuple[UUID, int]) -> None:
+        """A lease whose purse is lost, or was called back."""
+        lease = self.tables.leases.get(key)
+        if lease and lease.is_open:
             self.doubt(lease)
+            self.close_if_whole(lease)
 
-    def doubt_if_open(self, account: UUID, epoch: int) -> None:
-        """A lease whose purse was called back."""
-        lease = self.tables.leases.get((account, epoch))
-        if lease and lease.state is LeaseState.OPEN:
-            self.doubt(lease)
+    def open_spools(self) -> list[SpoolReport]:
+        """What the spools that count have last reported."""
+        return [SpoolReport(row.reported_tick, row.oldest_tick) for row in self.tables.spools.values() if row.open]
 
-    def close(self, account: UUID, epoch: int, mark: Mark, in_purse: int, tick: int) -> bool:
-        """Give what a lease in doubt has left back to its account, if the rule allows it.
-
-        ``tick`` was read before ``mark`` and ``in_purse``: the rule must not take old evidence for new.
-        """
-        lease = self.tables.leases.get((account, epoch))
+    def close(self, key: tuple[UUID, int], seen: "Evidence") -> bool:
+        """Give what a lease in doubt has left back to its account, if the rule allows it by what was seen."""
+        lease = self.tables.leases.get(key)
         if lease is None or lease.state is not LeaseState.DOUBT:
             return False
-        spools = [SpoolReport(row.reported_tick, row.oldest_tick) for row in self.tables.spools.values() if row.open]
+        grace_ms = FIGURES.call_ms + FIGURES.skew_ms
         closing = leases.may_close(
-            self.as_lease(lease), mark, spools, in_purse=in_purse, now_tick=tick,
-            grace_ms=FIGURES.call_ms + FIGURES.skew_ms,
+            self.as_lease(lease), seen.mark, seen.spools, in_purse=seen.in_purse, now_tick=seen.tick,
+            grace_ms=grace_ms,
         )  # fmt: skip
         if closing:
             self._close(lease)
-        elif not lease.entry:
-            lease.journal, lease.entry = mark.journal, mark.last
+        elif lease.journal != seen.mark.journal and seen.tick >= lease.expires_tick + grace_ms:
+            lease.journal, lease.entry = seen.mark.journal, seen.mark.last
         return closing
 
     def close_if_whole(self, lease: LeaseRow) -> None:

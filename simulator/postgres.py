@@ -50,6 +50,24 @@ class LeaseRow:
     journal: str = ""
     entry: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be topped up."""
+        return self.state is LeaseState.OPEN
+
+
+@dataclass(slots=True)
+class PartRow:
+    """One debit of a lease, and whether it is known to be in the purse."""
+
+    id: UUID
+    account: UUID
+    epoch: int
+    tokens: int
+    opens: bool
+    made_at: int
+    applied: bool = False
+
 
 @dataclass(slots=True)
 class SpoolRow:
@@ -66,6 +84,7 @@ class Tables:
 
     accounts: dict[UUID, AccountRow] = field(default_factory=dict)
     leases: dict[tuple[UUID, int], LeaseRow] = field(default_factory=dict)
+    parts: dict[UUID, PartRow] = field(default_factory=dict)
     spools: dict[str, SpoolRow] = field(default_factory=dict)
     holds: dict[UUID, Ended] = field(default_factory=dict)
     transfers: set[tuple[str, UUID]] = field(default_factory=set)

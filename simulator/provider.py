@@ -1,6 +1,6 @@
 """The provider: what every call really generates. Nothing else in a run knows the truth before it is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
@@ -68,12 +68,11 @@ class Provider:
             self.changed(call)
         return call.generated
 
-    def hang_up(self, gateway: str) -> None:
-        """A gateway died, and all its connections with it."""
-        for call in self.calls.values():
-            if call.gateway == gateway and call.stage is Stage.RUNNING:
-                call.hung_up = True
-                self.stop(call)
+    def hang_up(self, holds: Iterable[UUID]) -> None:
+        """The gateway of these calls died before it had written how they ended, and all its connections with it."""
+        for call in (self.calls[hold] for hold in holds if hold in self.calls):
+            call.hung_up = True
+            self.stop(call)
 
     def _finish(self, call: Call) -> Steps[None]:
         self.stop(call)

@@ -28,6 +28,10 @@ class SpoolFile:
         """The last progress of a call that was written, in tokens."""
         return self.progress.get(hold, 0)
 
+    def without_end(self) -> list[UUID]:
+        """Calls that were admitted, and of which it is not written how they ended."""
+        return [hold for hold in self.admitted if hold not in self.ended]
+
     def forget(self, hold: UUID) -> None:
         """A covered call's lines are dropped."""
         for lines in (self.admitted, self.progress, self.ended):

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
 from apps.limiter.api import AppliedKind, Entry, Mark, Purse, Recall, Sweep
 from apps.limiter.twin import Twin
 from apps.quotas import leases
-from apps.quotas.leases import LeaseState
 from simulator import admission, data
 from simulator.figures import FIGURES
-from simulator.postgres import LeaseRow
+from simulator.ledger import Evidence
+from simulator.postgres import LeaseRow, PartRow
 from simulator.world import Process, Steps
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 DRAIN_MS = 6_000
 UPKEEP_MS = 5_000
-IDLE_MS = 60_000
+UNCONFIRMED_MS = 2 * leases.GRANT_MS
 BATCH = 50
 SWEEP = Sweep(
     limit=100, pass_ms=FIGURES.pass_ms, missed=FIGURES.missed_passes, quarantine=FIGURES.quarantine_passes,
@@ -28,6 +29,8 @@ SWEEP = Sweep(
 )  # fmt: skip
 
 PURSE_LOST = frozenset({AppliedKind.NOLEASE, AppliedKind.STALE, AppliedKind.RUN})
+
+APPLIED = frozenset({AppliedKind.OK, AppliedKind.DUP})
 
 Pass = Callable[["Worker"], Steps[None]]
 
@@ -131,48 +134,80 @@ def sweep(worker: Worker) -> Steps[None]:
 
 
 def keep_up(worker: Worker) -> Steps[None]:
-    """Let the ledger's clock go on; renew, recall, doubt and close leases."""
+    """Let the ledger's clock go on; renew, confirm, recall, doubt and close, each as a step of its own."""
     simulation = worker.simulation
     elapsed, worker.last_ms = simulation.world.now - worker.last_ms, simulation.world.now
     tick = yield from simulation.postgres.commit(lambda: simulation.ledger.tick(elapsed))
-    for lease in [row for row in simulation.postgres.tables.leases.values() if row.state is not LeaseState.CLOSED]:
-        if lease.state is LeaseState.OPEN:
-            yield from _keep_open(worker, lease, tick)
-        else:
-            yield from _try_to_close(worker, lease, tick)
+    ledger = simulation.ledger
+    yield from _each(worker, [_keep(worker, lease) for lease in ledger.due_leases()])
+    yield from _each(worker, [_confirm(worker, part) for part in ledger.unconfirmed_parts()])
+    yield from _each(worker, [_try_to_close(worker, lease, tick) for lease in ledger.expired_doubts(tick)])
 
 
-def _keep_open(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
-    """Renew what is used, call back what is idle, doubt what has run out by either clock."""
-    simulation = worker.simulation
-    left = min(lease.expires_at - simulation.postgres.clock(), lease.expires_tick - tick)
-    if left <= 0:
-        yield from simulation.postgres.commit(lambda: simulation.ledger.doubt_if_expired(lease.account, lease.epoch))
-    elif simulation.postgres.clock() - lease.used_at > IDLE_MS:
-        yield from recall(worker, lease, lease.granted, close=True)
-    elif left < FIGURES.renew_ms:
-        yield from _renew(worker, lease)
+def _each(worker: Worker, works: list[Steps[None]]) -> Steps[None]:
+    """All of it; what finds a store away is left for the next pass."""
+    for work in works:
+        try:
+            yield from work
+        except StoreUnavailable:
+            worker.simulation.counts["upkeep delayed"] += 1
 
 
-def _renew(worker: Worker, lease: LeaseRow) -> Steps[None]:
+def _keep(worker: Worker, lease: LeaseRow) -> Steps[None]:
+    """Prolong what is used, call back what is idle, doubt what has lost its purse."""
+    ledger = worker.simulation.ledger
+    purse = yield from _own_purse(worker, lease)
+    if purse is None:
+        if ledger.age_of(lease) >= UNCONFIRMED_MS:
+            yield from _doubt(worker, lease)
+    elif purse.closed:
+        yield from _doubt(worker, lease)
+    elif not ledger.is_used(lease) and not purse.live:
+        yield from recall(worker, lease, 0, close=True)
+        yield from _doubt(worker, lease)
+    else:
+        yield from _prolong(worker, lease, worker.simulation.world.uuid(), 0)
+
+
+def _prolong(worker: Worker, lease: LeaseRow, part_id: UUID, tokens: int) -> Steps[bool]:
+    """Give the purse another life, with a part that it may have already; the ledger's row gets it first."""
     simulation = worker.simulation
     now_ms = yield from simulation.valkeys.clock_of(worker.name)
-    part = yield from simulation.postgres.commit(lambda: simulation.ledger.renew(lease.account, lease.epoch))
+    key = lease.account, lease.epoch
+    part = yield from simulation.postgres.commit(lambda: simulation.ledger.renew(key, part_id, tokens))
     if part is None:
-        return
+        return False
     applied = yield from worker.send(limiter.topup_call(admission.part_of_lease(part, now_ms)))
     if applied.kind in PURSE_LOST:
-        yield from simulation.postgres.commit(lambda: simulation.ledger.doubt_if_open(lease.account, lease.epoch))
+        yield from _doubt(worker, lease)
+    return applied.kind in APPLIED
+
+
+def _confirm(worker: Worker, part: PartRow) -> Steps[None]:
+    """Learn whether a part is in its purse. One that opened its epoch is looked for, any other is sent again."""
+    simulation = worker.simulation
+    lease = simulation.postgres.tables.leases[part.account, part.epoch]
+    if part.opens:
+        if (yield from _own_purse(worker, lease)) is None:
+            yield from _doubt(worker, lease)
+    elif not (yield from _prolong(worker, lease, part.id, part.tokens)):
+        return
+    yield from simulation.postgres.commit(lambda: simulation.ledger.confirm(part.id))
+
+
+def _doubt(worker: Worker, lease: LeaseRow) -> Steps[None]:
+    ledger, key = worker.simulation.ledger, (lease.account, lease.epoch)
+    yield from worker.simulation.postgres.commit(lambda: ledger.doubt_if_open(key))
 
 
 def recall(worker: Worker, lease: LeaseRow, tokens: int, *, close: bool) -> Steps[None]:
     """Take tokens out of the lease's purse; they come back by the journal."""
     simulation = worker.simulation
     simulation.counts["recalls"] += 1
-    call = Recall(simulation.world.uuid(), lease.account, lease.generation, lease.epoch, tokens, close)
-    yield from worker.send(limiter.recall_call(call))
-    if close:
-        yield from simulation.postgres.commit(lambda: simulation.ledger.doubt_if_open(lease.account, lease.epoch))
+    name = uuid5(leases.lease_id(lease.account, lease.epoch), "recall") if close else simulation.world.uuid()
+    yield from worker.send(
+        limiter.recall_call(Recall(name, lease.account, lease.generation, lease.epoch, tokens, close))
+    )
 
 
 def recall_quietly(worker: Worker, lease: LeaseRow, tokens: int) -> Steps[None]:
@@ -184,25 +219,33 @@ def recall_quietly(worker: Worker, lease: LeaseRow, tokens: int) -> Steps[None]:
 
 
 def _try_to_close(worker: Worker, lease: LeaseRow, tick: int) -> Steps[None]:
-    """Look at the purse and the mark, and then close, if the rule lets us with what was so when we looked."""
+    """Look at the purse and the mark, and then close, if the rule lets us with what was so when we looked.
+
+    ``tick`` was read before: evidence must never be newer than it is taken for.
+    """
     simulation = worker.simulation
-    if tick < lease.expires_tick:
-        return
+    spools = simulation.ledger.open_spools()
+    purse = yield from _own_purse(worker, lease)
+    if purse is not None and not purse.closed:
+        yield from recall(worker, lease, 0, close=True)
     shard = limiter.shard_of(lease.account)
-    run_id, (mark, purse) = yield from simulation.valkeys.read_with_run(
-        worker.name, lambda twin: (data.mark(twin, shard), data.purse(twin, lease.account))
-    )
-    seen, held = leases.Mark(mark.journal_id, mark.last, mark.at), in_purse(purse, lease, run_id)
-    closed = yield from simulation.postgres.commit(
-        lambda: simulation.ledger.close(lease.account, lease.epoch, seen, held, tick)
-    )
+    mark = yield from simulation.valkeys.read(worker.name, lambda twin: data.mark(twin, shard))
+    evidence = Evidence(leases.Mark(mark.journal_id, mark.last, mark.at), spools, tokens_in(purse), tick)
+    key = lease.account, lease.epoch
+    closed = yield from simulation.postgres.commit(lambda: simulation.ledger.close(key, evidence))
     simulation.counts["leases closed"] += closed
-    if held and purse is not None and not purse.closed:
-        yield from recall(worker, lease, lease.granted, close=True)
 
 
-def in_purse(purse: Purse | None, lease: LeaseRow, run_id: str) -> int:
-    """What a living purse of this very lease still has."""
+def _own_purse(worker: Worker, lease: LeaseRow) -> Steps[Purse | None]:
+    """The purse of this very lease, if the server that is there now has written it."""
+    run_id, purse = yield from worker.simulation.valkeys.read_with_run(
+        worker.name, lambda twin: data.purse(twin, lease.account)
+    )
     if purse is None or (purse.run_id, purse.generation, purse.epoch) != (run_id, lease.generation, lease.epoch):
-        return 0
-    return purse.available + purse.reserved + purse.quarantined
+        return None
+    return purse
+
+
+def tokens_in(purse: Purse | None) -> int:
+    """What a purse still has, and will give back by the journal."""
+    return purse.available + purse.reserved + purse.quarantined if purse else 0

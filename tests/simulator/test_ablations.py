@@ -383,11 +383,10 @@ def grant_is_repeated(patch: Patch) -> None:
 
 
 def hold_ends_in_the_next_epoch(lab: Lab) -> None:
-    """The purse is called back under a call, a new epoch opens, and the old call ends unused."""
+    """The purse expires under a call, a new epoch opens, and the old call ends unused."""
     old = lab.call(0, 500)
-    lab.keep_up(130_000)
+    lab.tick(FIGURES.lease_ms + 10_000)
     new = lab.call(1, 1_000)
-    lab.keep_up(5_000)
     assert old
     lab.end(old, used=0)
     lab.keep_up(40_000)
