@@ -14,7 +14,6 @@ from gateway import access_log, metrics, settings, shell
 from gateway.authentication import Authenticator
 from gateway.config_watch import ConfigWatch
 from gateway.control_plane import (
-    LEAKY_BUCKET,
     QUOTA_REDIS_URL,
     SIGNING_KEYS,
     AccessClaims,
@@ -159,9 +158,7 @@ async def _connect_when_there() -> Valkey:
     """The first connection to the quota store; a gateway that is started before it waits."""
     while True:
         try:
-            return await Valkey.connect(
-                QUOTA_REDIS_URL, timeout_s=settings.VALKEY_TIMEOUT_SECONDS, scripts=[LEAKY_BUCKET]
-            )
+            return await Valkey.connect(QUOTA_REDIS_URL, timeout_s=settings.VALKEY_TIMEOUT_SECONDS)
         except StoreUnavailable as error:
             log.warning("valkey.away", reason=str(error))
             await asyncio.sleep(settings.POLL_SECONDS)

@@ -108,7 +108,9 @@ class Reservations:
         bucket = Bucket(capacity=plan.tier.bucket_capacity, leak=plan.tier.leak_rate)
         key = bucket_key(account)
         call = pour_call({key: bucket}, plan.bound.tokens)
-        decision = call.decode(await self._valkey.eval(call.script, call.keys, call.args))
+        decision = call.decode(
+            await self._valkey.call("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
+        )
         tally.count(metrics.BUCKET, "allowed" if decision.allowed else "blocked")
         if not decision.allowed:
             if not decision.fits_ever:
@@ -170,7 +172,7 @@ class Reservations:
             return
         call = adjust_call({reservation.key: reservation.bucket}, tokens)
         try:
-            await self._valkey.eval(call.script, call.keys, call.args)
+            await self._valkey.call("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
         except StoreUnavailable:
             log.warning("bucket.adjustment_lost", reservation_id=str(reservation.id), tokens=tokens)
 
