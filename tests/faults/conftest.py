@@ -12,6 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from leaky_tokens.local.system import System
 from tests.faults.gateways import GatewayProcess
+from tests.faults.site.backends import SETTINGS
 from tests.faults.site.ledger_store import Template
 from tests.faults.site.programs import Stub
 from tests.faults.site.site import Site
@@ -116,15 +117,14 @@ def template(tmp_path_factory: pytest.TempPathFactory, stub: Stub) -> Template:
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory, template: Template, stub: Stub) -> Iterator[Sites]:
-    """The site of a backend, made when it is first asked for; all end with the session."""
+    """The site of a kind, made when it is first asked for; all end with the session."""
     made: dict[str, Site] = {}
 
-    def site_of(backend: str) -> Site:
-        if backend not in made:
-            root = tmp_path_factory.mktemp(f"site-{backend}")
-            made[backend] = Site(root, template, stub, {"QUOTA_BACKEND": backend})
-            made[backend].start()
-        return made[backend]
+    def site_of(kind: str) -> Site:
+        if kind not in made:
+            made[kind] = Site(tmp_path_factory.mktemp("site"), template, stub, SETTINGS[kind])
+            made[kind].start()
+        return made[kind]
 
     yield site_of
     for site in made.values():
@@ -138,7 +138,7 @@ def site(
     django_db_blocker: DjangoDbBlocker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Site]:
-    """A site of the backend that the test's parameter names, and the tests' Django on its stores; whole afterwards."""
+    """A site of the kind that the test's parameter names, and the tests' Django on its stores; whole afterwards."""
     site = sites(request.param)
     with django_db_blocker.unblock(), site.as_ours(monkeypatch):
         yield site

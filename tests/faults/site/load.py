@@ -18,6 +18,9 @@ from tests.functional.raw_client import RawCall, send
 HOT_SHARE = 0.3
 """The part of the calls that the first payer makes."""
 
+RAN_OUT, AWAY = (429, "insufficient_quota"), (503, "quota_unavailable")
+"""Statuses, with the code of the error."""
+
 LEAVE_SECONDS = 20
 """How long calls under way may take once nothing new is sent."""
 
@@ -76,6 +79,10 @@ class Load:
     def runs_well(self, calls: int = 20) -> None:
         """Return when so many more calls have been served."""
         self.until(lambda since: len(self.served(after=since)) >= calls)
+
+    def runs_out(self) -> None:
+        """Return when somebody's tokens have run out: until then nothing can be oversold."""
+        self.until(lambda _: self.statuses()[RAN_OUT])
 
     def until(self, condition: Callable[[float], object]) -> None:
         """Return when the condition holds; it is given the present moment, after which calls are to be looked at."""

@@ -19,7 +19,8 @@ END_SECONDS = 20
 class Process:
     """One program. PostgreSQL is many processes: it is frozen and killed with its children.
 
-    ``command`` is guarded, so that it ends when the tests do, however they end; ``environment`` is all that it gets.
+    ``command`` is guarded, so that it ends when the tests do, however they end. ``environment`` is all that it gets;
+    it runs in ``directory``.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Process:
         self.command = command
         self.is_ready = is_ready
         self.log = log
+        self.directory = ROOT
         self.environment = dict(os.environ if environment is None else environment)
         self._stop_signal = stop_signal
         self._popen: subprocess.Popen[bytes] | None = None
@@ -53,7 +55,9 @@ class Process:
     def begin(self) -> None:
         """Start it and return at once."""
         with self.log.open("ab") as output:
-            self._popen = subprocess.Popen(self.command, cwd=ROOT, env=self.environment, stdout=output, stderr=output)
+            self._popen = subprocess.Popen(
+                self.command, cwd=self.directory, env=self.environment, stdout=output, stderr=output
+            )
 
     def start(self) -> None:
         """Start it and return when it answers."""

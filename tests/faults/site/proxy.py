@@ -101,6 +101,11 @@ class Proxy:
         """New connections go to another server, as an address that moves does. Old ones stay where they are."""
         self.target = target
 
+    def move_to(self, target: int) -> None:
+        """As :meth:`point_at`, for good, and old connections are reset."""
+        self._home = self.target = target
+        self.cut()
+
     def heal(self) -> None:
         """Pass everything on again, to where it went at first. A connection that has lost bytes is reset."""
         self.target = self._home

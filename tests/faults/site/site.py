@@ -51,6 +51,7 @@ class Site:
         self.ledger = template.copy(root / "ledger")
         self.quota = QuotaStore(root / "quota")
         self._cache, self.cache = programs.cache(root / "cache", secrets.token_hex(8))
+        self._made = 0
         self._roads = Roads()
         self.ways: dict[str, Ways] = {}
         self.gateways: list[Gateway] = []
@@ -63,7 +64,8 @@ class Site:
             self.add_gateway(f"gateway-{number + 1}", wait=False)
         for number in range(workers):
             self.add_worker(f"worker-{number + 1}", wait=False)
-        for program in (*self.gateways, *self.workers):
+        self._own = (*self.gateways, *self.workers)
+        for program in self._own:
             program.await_ready()
         return self
 
@@ -73,6 +75,12 @@ class Site:
         self.gateways.append(gateway)
         self._begin(gateway, wait=wait)
         return gateway
+
+    def remove(self, program: Process) -> None:
+        """End a gateway or worker that is not wanted any more."""
+        program.kill()
+        self.gateways = [gateway for gateway in self.gateways if gateway is not program]
+        self.workers = [worker for worker in self.workers if worker is not program]
 
     def add_worker(self, name: str, kind: str = "worker", *, wait: bool = True, **own: str) -> Worker:
         """Another worker: ``worker``, ``beat``, or ``alone``: the loops without a broker."""
@@ -93,12 +101,51 @@ class Site:
         """Every program's way to PostgreSQL."""
         return [ways.ledger for ways in self.ways.values()]
 
-    def clock(self, name: str, offset_seconds: int) -> Clock:
-        """A clock that is wrong by so much."""
-        return Clock(self.root / f"{name}.clock", offset_seconds)
+    def clock(self, offset_seconds: int = 0) -> Clock:
+        """A clock that is wrong by so much, for a program that is started with it."""
+        self._made += 1
+        return Clock(self.root / f"{self._made}.clock", offset_seconds)
+
+    def clock_of_quota(self) -> Clock:
+        """A clock for the quota store, which starts again for it."""
+        clock = self.clock()
+        self.quota.process.environment |= clock.environment
+        self.quota.restart()
+        return clock
+
+    def clock_of_ledger(self) -> Clock:
+        """A clock for PostgreSQL, which starts again for it."""
+        clock = self.clock()
+        self.ledger.process.environment |= clock.environment
+        self.ledger.process.stop()
+        self.ledger.process.start()
+        connection.close()
+        return clock
+
+    def replica(self) -> QuotaStore:
+        """A replica of the quota store, in step with it."""
+        self._made += 1
+        return self.quota.replica(self.root / f"replica-{self._made}")
+
+    def divide(self, other: QuotaStore, staying: Gateway) -> None:
+        """All but one gateway go to another quota store, each with new connections. Both stores live."""
+        for name, ways in self.ways.items():
+            if name != staying.name:
+                ways.quota.point_at(other.server.port)
+                ways.quota.cut()
+
+    def fail_over(self, other: QuotaStore) -> None:
+        """Everything goes to another quota store from now on; the old one ends."""
+        for way in self.quota_ways():
+            way.move_to(other.server.port)
+        self.quota.process.kill()
+        self.quota = other
 
     def heal(self) -> None:
-        """What is frozen thaws, what has ended starts again, every way is open. Return when all serves."""
+        """What was added ends, what is frozen thaws, what has ended starts; every way is open. Return when all serves."""
+        for program in (*self.gateways, *self.workers):
+            if program not in self._own:
+                self.remove(program)
         everything = [self.ledger.process, self.quota.process, self.cache, *self.gateways, *self.workers]
         for process in everything:
             process.thaw()
