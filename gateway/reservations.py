@@ -114,7 +114,7 @@ class Reservations:
             if not decision.fits_ever:
                 raise errors.too_expensive(plan.bound.tokens, bucket.capacity)
             raise errors.rate_limited(decision.wait_ms, bucket.capacity)
-        hold = Hold(uuid7(), account, plan.bound.tokens, _facts(exchange, plan), _budget(plan))
+        hold = Hold(uuid7(), account, plan.bound.tokens, _facts(exchange, plan), _budgets(plan))
         return Reservation(hold, plan, bucket, key, decision)
 
     def settle(self, reservation: Reservation, ending: Ending) -> None:
@@ -217,9 +217,9 @@ def _count(plan: Plan, ending: Ending, settled: Settled) -> None:
         tally.count(metrics.ABSORBED, provider, amount=settled.absorbed)
 
 
-def _budget(plan: Plan) -> Budget | None:
+def _budgets(plan: Plan) -> tuple[Budget, ...]:
     payer = plan.principal
-    return None if payer.budget is None else Budget(payer.budget_id, payer.budget)
+    return () if payer.budget is None else (Budget(payer.budget_id, payer.budget),)
 
 
 def _facts(exchange: Exchange, plan: Plan) -> CallFacts:

@@ -1,12 +1,14 @@
 """The ledger's tables as Django reads them.
 
-``migrations/0001_ledger.sql`` is their definition: keys led by the account, checks, triggers and privileges are there
-and not here, and every write goes through :mod:`apps.quotas.services`. A row's ``id`` is a time-ordered UUID and unique
-by itself; in the database the key of holds and transfers is (account, id), so that accounts can be split over servers.
+The SQL files beside the migrations are their definition: keys led by the account, checks, triggers and privileges are
+there and not here, and every write goes through :mod:`apps.quotas.services`. A row's ``id`` is a time-ordered UUID
+and unique by itself; in the database the key of holds and transfers is (account, id), so that accounts can be split
+over servers.
 """
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from apps.quotas.domain import Code, Status
@@ -29,6 +31,9 @@ class Account(models.Model):
     expired = models.BigIntegerField(db_default=0)
     refunded = models.BigIntegerField(db_default=0)
     absorbed = models.BigIntegerField(db_default=0)
+    epoch = models.BigIntegerField(db_default=0)
+    spent_day = models.DateField(null=True)
+    spent_on_day = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "quotas_account"
@@ -46,8 +51,10 @@ class Hold(models.Model):
     amount = models.BigIntegerField()
     status = models.CharField(max_length=8, choices=[(status.value, status.value) for status in Status])
     request_id = models.CharField(max_length=64)
-    budget_id = models.CharField(max_length=10, null=True)  # noqa: DJ001 (null: no budget)
+    budgets = ArrayField(models.TextField(), db_default=[])
+    epoch = models.BigIntegerField(null=True)
     facts = models.JSONField()
+    ending = models.JSONField(null=True)
     progress = models.BigIntegerField(db_default=0)
     charged = models.BigIntegerField(db_default=0)
     absorbed = models.BigIntegerField(db_default=0)
@@ -63,19 +70,20 @@ class Hold(models.Model):
         return str(self.id)
 
 
-class KeyBudget(models.Model):
-    """What the calls of a key with a budget hold and have spent. The budget itself is the key's."""
+class Budget(models.Model):
+    """What calls that count against a budget hold and have spent, and what leases have of it. Its size is elsewhere."""
 
-    key_id = models.CharField(max_length=10, primary_key=True, editable=False)
+    id = models.TextField(primary_key=True, editable=False)
     held = models.BigIntegerField(db_default=0)
+    leased = models.BigIntegerField(db_default=0)
     spent = models.BigIntegerField(db_default=0)
 
     class Meta:
-        db_table = "quotas_key_budget"
+        db_table = "quotas_budget"
         default_permissions: ClassVar = ("view",)
 
     def __str__(self) -> str:
-        return self.key_id
+        return self.id
 
 
 class Transfer(models.Model):
@@ -99,3 +107,139 @@ class Transfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} {self.amount}"
+
+
+class Lot(models.Model):
+    """A grant and what remains of it. Changed by transfers only, in a trigger; what expires first is spent first."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="lots", db_constraint=False, db_index=False)
+    kind = models.TextField(
+        choices=[(kind, kind) for kind in ("grant", "allowance", "purchase", "correction")], db_default="grant"
+    )
+    tokens = models.BigIntegerField(db_default=0)
+    remaining = models.BigIntegerField(db_default=0)
+    expires_at = models.DateTimeField(null=True)
+    made_at = models.DateTimeField()
+    open = models.BooleanField(editable=False, db_default=False)
+
+    class Meta:
+        db_table = "quotas_lot"
+        default_permissions: ClassVar = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class Lease(models.Model):
+    """Tokens that an account has given to Valkey to spend. Its ``id`` is derived from account and epoch."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="leases", db_constraint=False, db_index=False)
+    epoch = models.BigIntegerField()
+    generation = models.IntegerField()
+    run_id = models.TextField(blank=True)
+    granted = models.BigIntegerField()
+    settled = models.BigIntegerField(db_default=0)
+    returned = models.BigIntegerField(db_default=0)
+    state = models.TextField(choices=[(state, state) for state in ("OPEN", "DOUBT", "CLOSED")], db_default="OPEN")
+    doubt = models.TextField(blank=True)
+    opened_at = models.DateTimeField()
+    used_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    expires_tick = models.BigIntegerField()
+    doubted_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    journal = models.TextField(blank=True)
+    entry = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "quotas_lease"
+        default_permissions: ClassVar = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.epoch}"
+
+
+class LeasePart(models.Model):
+    """One debit of a lease."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    epoch = models.BigIntegerField()
+    tokens = models.BigIntegerField()
+    budgets = models.JSONField(default=dict)
+    made_at = models.DateTimeField()
+    applied = models.BooleanField(db_default=False)
+
+    class Meta:
+        db_table = "quotas_lease_part"
+        default_permissions: ClassVar = ("view",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Spool(models.Model):
+    """A gateway process's spool: when it last reported, and since when it waits for the ledger (ledger's clock, ms)."""
+
+    id = models.TextField(primary_key=True, editable=False)
+    host = models.TextField()
+    state = models.TextField(choices=[(state, state) for state in ("OPEN", "CLOSED", "WRITTEN_OFF")], db_default="OPEN")
+    pending = models.IntegerField(db_default=0)
+    registered_at = models.DateTimeField()
+    reported_at = models.DateTimeField()
+    reported_tick = models.BigIntegerField()
+    oldest_tick = models.BigIntegerField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "quotas_spool"
+        default_permissions: ClassVar = ("view", "change")
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class DeadEvent(models.Model):
+    """A journal entry that could not be booked, parked for a person to decide on."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    shard = models.SmallIntegerField()
+    journal = models.TextField()
+    entry = models.TextField()
+    account_id = models.UUIDField(null=True)
+    fields = models.JSONField()
+    error = models.TextField()
+    tries = models.SmallIntegerField()
+    state = models.TextField(
+        choices=[(state, state) for state in ("PARKED", "REPLAYED", "DISCARDED")], db_default="PARKED"
+    )
+    parked_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "quotas_dead_event"
+        default_permissions: ClassVar = ("view", "change")
+
+    def __str__(self) -> str:
+        return f"{self.shard} {self.entry}"
+
+
+class Control(models.Model):
+    """One row: the ledger's generation, whether closing is frozen, and the ledger's own clock."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    generation = models.IntegerField(db_default=1)
+    closing_frozen = models.BooleanField(db_default=False)
+    frozen_because = models.TextField(blank=True)
+    tick = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        db_table = "quotas_control"
+        default_permissions: ClassVar = ("view", "change")
+
+    def __str__(self) -> str:
+        return f"generation {self.generation}"

@@ -7,18 +7,16 @@ has no second effect.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
-from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota, StoreUnavailable
+from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota
 from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
@@ -26,6 +24,7 @@ from apps.outbox import api as outbox
 from apps.quotas import budgets, domain, usage
 from apps.quotas.domain import Account, Code, Entry, Hold, Settled, Settlement, Status
 from apps.quotas.selectors import balance
+from apps.quotas.transactions import ledger_transaction
 
 Renewal = tuple[UUID, UUID, int]
 """Account, hold, and the tokens that the call has used so far."""
@@ -44,22 +43,8 @@ class _Locked:
     charged: int
     absorbed: int
     age_ms: int
-    budget_id: str | None
+    budgets: tuple[str, ...]
     facts: domain.CallFacts
-
-
-@contextmanager
-def _transaction() -> Iterator[CursorWrapper]:
-    """One transaction on this thread's connection; a database that does not answer is :class:`StoreUnavailable`.
-
-    A broken connection is closed, so that the thread's next call opens a new one.
-    """
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            yield cursor
-    except (OperationalError, InterfaceError) as error:
-        connection.close_if_unusable_or_obsolete()
-        raise StoreUnavailable("the ledger did not answer") from error
 
 
 def reserve(hold: Hold, *, ttl_ms: int) -> None:
@@ -73,7 +58,7 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
         InsufficientBudget: the account has enough, the key's budget has not.
         StoreUnavailable: PostgreSQL did not answer; the hold may or may not exist, and expires if it does.
     """
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_LOCK_ACCOUNT, [hold.account])
         suspended, available, held, granted = cursor.fetchone() or (False, 0, 0, 0)
         if (suspended or available < hold.amount) and not _exists(cursor, hold):
@@ -81,16 +66,16 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
                 raise AccountSuspended(f"account {hold.account} is suspended")
             raise InsufficientQuota(hold.amount, available, held, granted)
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
-        if hold.budget is not None and cursor.rowcount:
-            budgets.hold(cursor, hold.budget, hold.amount)
+        if cursor.rowcount:
+            budgets.hold(cursor, hold.budgets, hold.amount)
 
 
 _LOCK_ACCOUNT = "SELECT suspended, available, held, granted FROM quotas_account WHERE id = %s FOR UPDATE"
 
 _TAKE_HOLD = """
 WITH taken AS (
-    INSERT INTO quotas_hold (account_id, id, amount, request_id, budget_id, facts, expires_at)
-    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(budget)s, %(facts)s,
+    INSERT INTO quotas_hold (account_id, id, amount, request_id, budgets, facts, expires_at)
+    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(budgets)s, %(facts)s,
             clock_timestamp() + %(ttl_ms)s * interval '1 millisecond')
     ON CONFLICT DO NOTHING
     RETURNING account_id, id, amount, request_id
@@ -106,7 +91,7 @@ def _hold_parameters(hold: Hold, ttl_ms: int) -> dict[str, Any]:
         "hold": hold.id,
         "amount": hold.amount,
         "request_id": hold.facts.request_id,
-        "budget": hold.budget.id if hold.budget else None,
+        "budgets": [budget.id for budget in hold.budgets],
         "facts": json.dumps(domain.facts_to_json(hold.facts)),
         "ttl_ms": ttl_ms,
         "transfer": uuid7(),
@@ -129,7 +114,7 @@ def renew(progress: Sequence[Renewal], *, ttl_ms: int) -> set[UUID]:
     accounts = [account for account, _, _ in progress]
     holds = [hold for _, hold, _ in progress]
     tokens = [tokens for _, _, tokens in progress]
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_RENEW, {"accounts": accounts, "holds": holds, "tokens": tokens, "ttl_ms": ttl_ms})
         return set(holds) - {row[0] for row in cursor.fetchall()}
 
@@ -165,7 +150,7 @@ def settle(settlement: Settlement) -> Settled:
     """
     if not 0 <= settlement.tokens <= MAX_TOKENS:
         raise ValueError(f"a call cannot cost {settlement.tokens} tokens")
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         hold = _lock(cursor, settlement.account, settlement.hold)
         if hold is None:
             raise HoldNotFound(f"hold {settlement.hold} was never taken on account {settlement.account}")
@@ -185,7 +170,7 @@ def expire_holds(*, limit: int) -> int:
     Raises:
         StoreUnavailable: PostgreSQL did not answer; what was ended stays ended.
     """
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_OVERDUE, [limit])
         overdue = cursor.fetchall()
     return sum(_expire(account, hold) for account, hold in overdue)
@@ -201,7 +186,7 @@ ORDER BY expires_at LIMIT %s
 
 def _expire(account: UUID, hold_id: UUID) -> bool:
     """End one hold, if it is still overdue under its lock. One that somebody has locked is being renewed or ended."""
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         hold = _lock(cursor, account, hold_id, and_only_if=_STILL_OVERDUE)
         if hold is None:
             return False
@@ -214,7 +199,7 @@ _STILL_OVERDUE = "AND status = 'HELD' AND expires_at < statement_timestamp() FOR
 
 _LOCK_HOLD = """
 SELECT amount, status, progress, charged, absorbed,
-       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budget_id, facts::text
+       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budgets, facts::text
 FROM quotas_hold WHERE account_id = %s AND id = %s
 """
 
@@ -226,7 +211,7 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
     row = cursor.fetchone()
     if balances is None or row is None:
         return None
-    amount, status, progress, charged, absorbed, age_ms, budget_id, facts = row
+    amount, status, progress, charged, absorbed, age_ms, counted, facts = row
     return _Locked(
         id=hold,
         account=account,
@@ -237,7 +222,7 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
         charged=charged,
         absorbed=absorbed,
         age_ms=age_ms,
-        budget_id=budget_id,
+        budgets=tuple(counted),
         facts=domain.facts_from_json(json.loads(facts)),
     )
 
@@ -247,7 +232,7 @@ def _end(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, status: S
     charged = parts.from_hold + parts.from_available
     _post(cursor, hold, domain.entries_of_end(parts))
     at = _mark(cursor, hold, status, charged=charged, absorbed=parts.absorbed)
-    budgets.move(cursor, hold.budget_id, released=hold.amount, charged=charged)
+    budgets.move(cursor, hold.budgets, released=hold.amount, charged=charged)
     moved = usage.Charge(charged, hold.amount, parts.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=False))
     return _settled(hold, charged, parts.absorbed, first=True)
@@ -261,7 +246,7 @@ def _correct(cursor: CursorWrapper, hold: _Locked, settlement: Settlement) -> Se
     _post(cursor, hold, domain.entries_of_correction(correction))
     status = Status.SETTLED if settlement.tokens else Status.RELEASED
     at = _mark(cursor, hold, status, charged=charged, absorbed=absorbed)
-    budgets.move(cursor, hold.budget_id, released=0, charged=correction.charged)
+    budgets.move(cursor, hold.budgets, released=0, charged=correction.charged)
     moved = usage.Charge(correction.charged, 0, correction.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=True))
     return _settled(hold, charged, absorbed, first=True)
@@ -336,7 +321,7 @@ def grant(
     if not 1 <= tokens <= MAX_TOKENS:
         raise ValueError(f"a grant lies within 1 … {MAX_TOKENS} tokens, not {tokens}")
     account = domain.account_id(payer_kind, payer_id, provider)
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
         cursor.execute(_LOCK_ACCOUNT, [account])
         cursor.execute(_GRANT, [account, uuid7(), Code.GRANT.value, tokens, grant_id, reason, actor])
@@ -371,7 +356,7 @@ def reopen(account: UUID) -> None:
 
 
 def _set_suspended(account: UUID, *, suspended: bool) -> None:
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_SET_SUSPENDED, {"account": account, "suspended": suspended})
         for payer_kind, payer_id in cursor.fetchall():
             action = "account.suspended" if suspended else "account.reopened"
