@@ -1,9 +1,11 @@
 """What must be true of a site once nothing is under way any more: the ledger adds up, and agrees with the provider."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from redis import RedisError
 
+from apps.outbox.models import OutboxEvent
 from apps.quotas import api as quotas
 from apps.quotas.models import Hold
 from tests.faults.site.load import Call
@@ -30,6 +32,7 @@ def check(site: Site, calls: Sequence[Call], *, killed: bool = False) -> None:
     wrong = wrong_charges(calls, log, killed=killed)
     assert wrong == [], wrong[:10]
     assert absorbed(calls) == 0
+    assert ended_twice(calls) == []
 
 
 def unfinished(site: Site) -> list[str]:
@@ -71,3 +74,11 @@ def _is_right(call: Call, charged: int, log: Log, *, killed: bool) -> bool:
 def absorbed(calls: Sequence[Call]) -> int:
     """Tokens that the house paid for the accounts of these calls."""
     return sum(quotas.balance(account).absorbed for account in {call.payer.account for call in calls})
+
+
+def ended_twice(calls: Sequence[Call]) -> list[str]:
+    """Calls that have more than one hold, or more than an end and its one correction."""
+    wanted = [call.request_id for call in calls]
+    holds = Counter(Hold.objects.filter(request_id__in=wanted).values_list("request_id", flat=True))
+    events = Counter(OutboxEvent.objects.filter(data__request_id__in=wanted).values_list("data__request_id", flat=True))
+    return [name for name in wanted if holds[name] > 1 or events[name] > 2]

@@ -81,8 +81,11 @@ class Load:
         self.until(lambda since: len(self.served(after=since)) >= calls)
 
     def runs_out(self) -> None:
-        """Return when somebody's tokens have run out: until then nothing can be oversold."""
-        self.until(lambda _: self.statuses()[RAN_OUT])
+        """Return when somebody's tokens have run out, or what is left of them is in doubt.
+
+        Until then nothing can be oversold.
+        """
+        self.until(lambda since: self.statuses()[RAN_OUT] or self.statuses(after=since)[AWAY])
 
     def until(self, condition: Callable[[float], object]) -> None:
         """Return when the condition holds; it is given the present moment, after which calls are to be looked at."""

@@ -127,6 +127,13 @@ class Site:
         self._made += 1
         return self.quota.replica(self.root / f"replica-{self._made}")
 
+    def empty_quota_store(self) -> QuotaStore:
+        """Another quota store, with nothing in it."""
+        self._made += 1
+        other = QuotaStore(self.root / f"empty-{self._made}", password=self.quota.server.password)
+        other.process.start()
+        return other
+
     def divide(self, other: QuotaStore, staying: Gateway) -> None:
         """All but one gateway go to another quota store, each with new connections. Both stores live."""
         for name, ways in self.ways.items():
@@ -142,7 +149,7 @@ class Site:
         self.quota = other
 
     def heal(self) -> None:
-        """What was added ends, what is frozen thaws, what has ended starts; every way is open. Return when all serves."""
+        """What was added ends, what is frozen thaws, what has ended starts, every way opens; return when all serve."""
         for program in (*self.gateways, *self.workers):
             if program not in self._own:
                 self.remove(program)
