@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.faults.site.clock import HOUR, Clock
-from tests.faults.site.proxy import Proxy, Roads
+from tests.faults.site.roads import Road, Roads
 from tests.faults.site.valkeys import QuotaCluster, QuotaStore
 from tests.faults.site.witness import peak_of
 from tests.functional.payers import eventually
@@ -27,13 +27,13 @@ def store(tmp_path: Path) -> Iterator[QuotaStore]:
 
 
 @pytest.fixture
-def proxy(store: QuotaStore) -> Iterator[Proxy]:
+def proxy(store: QuotaStore) -> Iterator[Road]:
     roads = Roads()
     yield roads.proxy(store.server.port)
     roads.close()
 
 
-def client_of(store: QuotaStore, proxy: Proxy) -> redis.Redis:
+def client_of(store: QuotaStore, proxy: Road) -> redis.Redis:
     return redis.Redis.from_url(store.url(proxy.port), socket_timeout=PATIENCE_SECONDS, retry=None)
 
 
@@ -111,7 +111,7 @@ def test_a_cluster_serves_every_slot(tmp_path: Path) -> None:
         cluster.stop()
 
 
-def test_a_proxy_passes_on_until_it_is_cut(store: QuotaStore, proxy: Proxy) -> None:
+def test_a_proxy_passes_on_until_it_is_cut(store: QuotaStore, proxy: Road) -> None:
     with client_of(store, proxy) as client:
         assert client.ping()
         proxy.refuse()
@@ -121,7 +121,7 @@ def test_a_proxy_passes_on_until_it_is_cut(store: QuotaStore, proxy: Proxy) -> N
         assert client.ping()
 
 
-def test_a_black_hole_answers_nothing_and_resets_nothing(store: QuotaStore, proxy: Proxy) -> None:
+def test_a_black_hole_answers_nothing_and_resets_nothing(store: QuotaStore, proxy: Road) -> None:
     with client_of(store, proxy) as client:
         client.ping()
         proxy.blackhole()
@@ -134,7 +134,7 @@ def test_a_black_hole_answers_nothing_and_resets_nothing(store: QuotaStore, prox
         assert client.ping()
 
 
-def test_half_open_means_done_and_not_told(store: QuotaStore, proxy: Proxy) -> None:
+def test_half_open_means_done_and_not_told(store: QuotaStore, proxy: Road) -> None:
     with client_of(store, proxy) as client:
         client.ping()
         proxy.half_open()
@@ -143,7 +143,7 @@ def test_half_open_means_done_and_not_told(store: QuotaStore, proxy: Proxy) -> N
         assert store.ask("GET", "name") == "1"
 
 
-def test_a_delay_is_felt_each_way(store: QuotaStore, proxy: Proxy) -> None:
+def test_a_delay_is_felt_each_way(store: QuotaStore, proxy: Road) -> None:
     with client_of(store, proxy) as client:
         client.ping()
         proxy.delay(0.1)
@@ -152,7 +152,7 @@ def test_a_delay_is_felt_each_way(store: QuotaStore, proxy: Proxy) -> None:
         assert time.monotonic() - began >= 0.2
 
 
-def test_a_connection_is_cut_in_the_middle_of_an_answer(store: QuotaStore, proxy: Proxy) -> None:
+def test_a_connection_is_cut_in_the_middle_of_an_answer(store: QuotaStore, proxy: Road) -> None:
     store.ask("SET", "name", "x" * 1000)
     with client_of(store, proxy) as client:
         client.ping()
@@ -163,7 +163,7 @@ def test_a_connection_is_cut_in_the_middle_of_an_answer(store: QuotaStore, proxy
 
 
 def test_an_address_that_moves_leaves_old_connections_where_they_are(
-    store: QuotaStore, proxy: Proxy, tmp_path: Path
+    store: QuotaStore, proxy: Road, tmp_path: Path
 ) -> None:
     other = QuotaStore(tmp_path / "other", password=store.server.password)
     other.process.start()
@@ -176,7 +176,7 @@ def test_an_address_that_moves_leaves_old_connections_where_they_are(
         other.process.kill()
 
 
-def test_a_frozen_process_answers_when_it_thaws(store: QuotaStore, proxy: Proxy) -> None:
+def test_a_frozen_process_answers_when_it_thaws(store: QuotaStore, proxy: Road) -> None:
     store.process.freeze()
     with client_of(store, proxy) as client:
         with pytest.raises(redis.TimeoutError):

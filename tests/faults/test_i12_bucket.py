@@ -54,7 +54,7 @@ def test_the_bucket_is_exact_over_four_gateways(site: Site, narrow: str) -> None
     payer = open_payer(tokens=10_000_000)
     assign_tier("user", payer.user_id, narrow)
 
-    with Load(site.urls(), [payer], rate=50, streams=2) as load:
+    with Load(site.urls(), [payer], rate=60, streams=0, spare=1) as load:
         load.until(lambda _: len(load.served()) >= 200)
 
     log = Log(site.stub.requests)

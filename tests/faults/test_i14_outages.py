@@ -11,7 +11,7 @@ from tests.faults.site.asking import Answer, Caller
 from tests.faults.site.backends import on_leases, on_long_leases
 from tests.faults.site.checks import check
 from tests.faults.site.process import Process
-from tests.faults.site.proxy import Proxy
+from tests.faults.site.roads import Road
 from tests.faults.site.site import Site
 from tests.functional.payers import Oracle, Payer, eventually, open_payer
 
@@ -25,18 +25,18 @@ LEDGER_SECONDS = 2.5
 MANY = 4000
 """A cap that makes a lease large enough for an outage."""
 
-Outage = Callable[[Process, list[Proxy]], None]
+Outage = Callable[[Process, list[Road]], None]
 
 
-def stopped(store: Process, ways: list[Proxy]) -> None:
+def stopped(store: Process, ways: list[Road]) -> None:
     store.stop()
 
 
-def frozen(store: Process, ways: list[Proxy]) -> None:
+def frozen(store: Process, ways: list[Road]) -> None:
     store.freeze()
 
 
-def blackholed(store: Process, ways: list[Proxy]) -> None:
+def blackholed(store: Process, ways: list[Road]) -> None:
     for way in ways:
         way.blackhole()
 

@@ -42,16 +42,27 @@ class Call:
 
 
 class Load:
-    """While it is open it sends. Afterwards :attr:`calls` has every call that was sent."""
+    """While it is open it sends. Afterwards :attr:`calls` has every call that was sent.
+
+    Calls may generate ``spare`` times what they do, so that a part of each hold comes back.
+    """
 
     def __init__(
-        self, urls: Sequence[str], payers: Sequence[Payer], *, rate: float = 25, streams: int = 8, seed: int = 1
+        self,
+        urls: Sequence[str],
+        payers: Sequence[Payer],
+        *,
+        rate: float = 25,
+        streams: int = 8,
+        spare: int = 2,
+        seed: int = 1,
     ) -> None:
         self.calls: list[Call] = []
         self._urls = urls
         self._payers = payers
         self._interval = 1 / rate
         self._streams = streams
+        self._spare = spare
         self._choice = random.Random(seed)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send_all()), name="load")
@@ -117,7 +128,9 @@ class Load:
         orders = {"chunk-delay-ms": 50} if stream else {"delay-ms": self._choice.randint(0, 60)}
         began = time.monotonic()
         with suppress(OSError):
-            call = await send(self._urls[gateway], payer, tokens=tokens, cap=2 * tokens, stream=stream, orders=orders)
+            call = await send(
+                self._urls[gateway], payer, tokens=tokens, cap=self._spare * tokens, stream=stream, orders=orders
+            )
             code = await _read(call)
             whole = call.whole and (not stream or call.events[-1:] == [b"[DONE]"])
             answered = time.monotonic()

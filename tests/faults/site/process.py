@@ -12,7 +12,7 @@ from pathlib import Path
 from leaky_tokens.local.place import ROOT
 from tests.functional.payers import eventually
 
-START_SECONDS = 40
+START_SECONDS = 90
 END_SECONDS = 20
 
 

@@ -1,13 +1,8 @@
 """A TCP proxy in front of a store: it may be slow, silent, one-way, or gone, while the store itself lives on."""
 
 import asyncio
-import threading
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-from leaky_tokens.local.ports import free_port
 
 PIECE_BYTES = 64 * 1024
 
@@ -37,105 +32,63 @@ class _Link:
             writer.transport.abort()
 
 
-class Roads:
-    """The thread in which all proxies of a site work."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="roads", daemon=True)
-        self._thread.start()
-        self._proxies: list[Proxy] = []
-
-    def proxy(self, target: int) -> "Proxy":
-        """A new proxy in front of the server on this port."""
-        self._proxies.append(Proxy(self._loop, target))
-        return self._proxies[-1]
-
-    def close(self) -> None:
-        """End every connection and the thread."""
-        for proxy in self._proxies:
-            proxy.refuse()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
 class Proxy:
-    """Listens on :attr:`port` and passes on to ``target``."""
+    """Listens on ``port`` and passes on to ``target``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target: int) -> None:
-        self._home = self.target = target
-        self.port = free_port()
-        self._loop = loop
+    def __init__(self, port: int, target: int) -> None:
+        self.target = target
+        self._port = port
         self._weather = _Weather()
         self._links: set[_Link] = set()
         self._listener: asyncio.Server | None = None
-        self._do(self._listen())
 
-    def cut(self) -> None:
-        """Reset every connection; new ones are served."""
-        self._do(self._cut_all())
-
-    def refuse(self) -> None:
-        """Reset every connection and refuse new ones, as a host without the server does."""
-        self._do(self._stop_listening())
-        self.cut()
-
-    def delay(self, seconds: float) -> None:
-        """Hold back everything that passes, each way, for so long."""
-        self._weather.delay_seconds = seconds
-
-    def blackhole(self) -> None:
-        """Take every byte and connection, and pass nothing on: no answer, no reset."""
-        self._weather.deaf = self._weather.mute = True
-
-    def half_open(self) -> None:
-        """What clients send arrives and is done; its answers do not come back."""
-        self._weather.mute = True
-
-    def cut_after(self, answer_bytes: int) -> None:
-        """Pass so many more bytes of answers, in all, then reset every connection; new ones are served."""
-        self._weather.answer_bytes = answer_bytes
-
-    def point_at(self, target: int) -> None:
-        """New connections go to another server, as an address that moves does. Old ones stay where they are."""
-        self.target = target
-
-    def move_to(self, target: int) -> None:
-        """As :meth:`point_at`, for good, and old connections are reset."""
-        self._home = self.target = target
-        self.cut()
-
-    def heal(self) -> None:
-        """Pass everything on again, to where it went at first. A connection that has lost bytes is reset."""
-        self.target = self._home
-        self._do(self._heal())
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
-
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Begin to listen, where it does not yet."""
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=1024)
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self._port, backlog=1024)
 
-    async def _stop_listening(self) -> None:
+    async def cut(self) -> None:
+        """Reset every connection; new ones are served."""
+        self._cut_now()
+
+    async def refuse(self) -> None:
+        """Reset every connection and refuse new ones, as a host without the server does."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-
-    async def _cut_all(self) -> None:
         self._cut_now()
 
-    def _cut_now(self) -> None:
-        for link in tuple(self._links):
-            link.cut()
+    async def delay(self, seconds: float) -> None:
+        """Hold back everything that passes, each way, for so long."""
+        self._weather.delay_seconds = seconds
 
-    async def _heal(self) -> None:
+    async def blackhole(self) -> None:
+        """Take every byte and connection, and pass nothing on: no answer, no reset."""
+        self._weather.deaf = self._weather.mute = True
+
+    async def half_open(self) -> None:
+        """What clients send arrives and is done; its answers do not come back."""
+        self._weather.mute = True
+
+    async def cut_after(self, answer_bytes: int) -> None:
+        """Pass so many more bytes of answers, in all, then reset every connection; new ones are served."""
+        self._weather.answer_bytes = answer_bytes
+
+    async def point_at(self, target: int) -> None:
+        """New connections go to another server, as an address that moves does. Old ones stay where they are."""
+        self.target = target
+
+    async def heal(self) -> None:
+        """Pass everything on again. A connection that has lost bytes is reset."""
         self._weather = _Weather()
         for link in tuple(self._links):
             if link.lost:
                 link.cut()
-        await self._listen()
+        await self.listen()
+
+    def _cut_now(self) -> None:
+        for link in tuple(self._links):
+            link.cut()
 
     async def _accept(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         try:
@@ -175,5 +128,5 @@ class Proxy:
         if left - len(data) > 0:
             return data
         self._weather.answer_bytes = None
-        self._loop.call_soon(self._cut_now)
+        asyncio.get_running_loop().call_soon(self._cut_now)
         return data[:left]

@@ -16,7 +16,7 @@ from tests.faults.site.clock import Clock
 from tests.faults.site.ledger_store import Template
 from tests.faults.site.process import Process
 from tests.faults.site.programs import Gateway, Stub, Worker
-from tests.faults.site.proxy import Proxy, Roads
+from tests.faults.site.roads import Road, Roads
 from tests.faults.site.valkeys import QuotaStore
 
 TIMES = {
@@ -36,8 +36,8 @@ TIMES = {
 class Ways:
     """One program's proxies to the stores."""
 
-    quota: Proxy
-    ledger: Proxy
+    quota: Road
+    ledger: Road
 
 
 class Site:
@@ -93,11 +93,11 @@ class Site:
         """Where the gateways listen."""
         return [gateway.url for gateway in self.gateways]
 
-    def quota_ways(self) -> list[Proxy]:
+    def quota_ways(self) -> list[Road]:
         """Every program's way to the quota store."""
         return [ways.quota for ways in self.ways.values()]
 
-    def ledger_ways(self) -> list[Proxy]:
+    def ledger_ways(self) -> list[Road]:
         """Every program's way to PostgreSQL."""
         return [ways.ledger for ways in self.ways.values()]
 
