@@ -148,8 +148,8 @@ class AccountAdmin(LedgerAdmin):
     @display(description="give or take")
     def order(self, account: Account) -> str:
         """The way to an order for this account."""
-        wanted = {"payer_kind": account.payer_kind, "payer_id": account.payer_id, "provider": account.provider}
-        page = f"{reverse('admin:quotas_order_add')}?{urlencode(wanted)}"
+        payer = {"payer_kind": account.payer_kind, "payer_id": str(account.payer_id), "provider": account.provider}
+        page = f"{reverse('admin:quotas_order_add')}?{urlencode(payer)}"
         return format_html('<a class="leads-to" href="{}">order tokens</a>', page)
 
     @display(description="account", ordering="id")
