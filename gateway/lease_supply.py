@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -35,6 +35,9 @@ from gateway.control_plane import (
 from gateway.metrics import tally
 from gateway.quota import Demand
 from gateway.valkey_cluster import Store
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 log = structlog.get_logger("gateway.leases")
 
@@ -88,10 +91,11 @@ class _Asked:
 class Supply:
     """What this process asks the ledger for."""
 
-    def __init__(self, database: Database, store: Store, *, generation: int) -> None:
+    def __init__(self, database: Database, store: Store) -> None:
         self._database = database
         self._store = store
-        self.generation = generation
+        self.generation = 1
+        """The ledger's, as far as known: purses of another one are void. Whoever has an old one is told the new one."""
         self._asked: dict[UUID, _Asked] = {}
         self._wanted: dict[UUID, int] = {}
         self._burns: dict[UUID, Burn] = {}
