@@ -27,6 +27,7 @@ TIMES = {
     "GATEWAY_CALL_SECONDS": "15",
     "GATEWAY_RENEW_SECONDS": "1",
     "GATEWAY_HOLD_SECONDS": "4",
+    "GATEWAY_SPOOL_RESEND_SECONDS": "3",
     "GATEWAY_DATABASE_SECONDS": "1.5",
 }
 """Production's figures, scaled: lease 10 min, MAXCALL 15 min, heartbeat 10 s, pass 15 s, skew 60 s."""
