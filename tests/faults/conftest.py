@@ -1,4 +1,4 @@
-"""A system on stores of its own, whose holds live for two seconds, so that a fault's end is seen soon."""
+"""Sites of the harness; and a system on stores of its own, with row locks, whose holds live for two seconds."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -39,12 +39,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
 
 @pytest.fixture(scope="package")
 def system(tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[System]:
-    times = {
+    own = {
+        "QUOTA_BACKEND": "postgres",
         "GATEWAY_HOLD_SECONDS": str(HOLD_SECONDS),
         "GATEWAY_RENEW_SECONDS": str(RENEW_SECONDS),
         "GATEWAY_DATABASE_SECONDS": str(DATABASE_SECONDS),
     }
-    running = System.private(tmp_path_factory.mktemp("system"), stores.environment | times)
+    running = System.private(tmp_path_factory.mktemp("system"), stores.environment | own)
     running.start()
     yield running
     running.stop()
@@ -91,9 +92,9 @@ def start_gateway(system: System, stores: Stores, tmp_path: Path) -> Iterator[St
     numbers = count()
 
     def start(**settings: float) -> GatewayProcess:
-        times = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+        own = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
         log = tmp_path / f"gateway-{next(numbers)}.log"
-        started.append(GatewayProcess(log, stores.environment | times))
+        started.append(GatewayProcess(log, stores.environment | {"QUOTA_BACKEND": "postgres"} | own))
         return started[-1]
 
     yield start
