@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from apps.quotas.models import Lease
-from tests.faults.site.asking import Caller
+from tests.faults.site.asking import calling
 from tests.faults.site.backends import on_leases
 from tests.faults.site.checks import check
 from tests.faults.site.load import Load
@@ -38,15 +38,14 @@ losses = pytest.mark.parametrize("loss", [flushed, killed, emptied])
 @on_leases
 @losses
 def test_the_first_call_is_served_soon(site: Site, loss: Callable[[Site], None]) -> None:
-    caller = Caller(site.gateways[0].url, open_payer(tokens=1_000_000))
-    assert caller.serves()
+    with calling(site.gateways[0].url, open_payer(tokens=1_000_000)) as caller:
+        assert caller.serves()
 
-    loss(site)
-    back = time.monotonic()
+        loss(site)
+        back = time.monotonic()
 
-    assert eventually(caller.serves, seconds=BACK_SECONDS)
-    assert time.monotonic() - back <= BACK_SECONDS
-    caller.close()
+        assert eventually(caller.serves, seconds=BACK_SECONDS)
+        assert time.monotonic() - back <= BACK_SECONDS
     check(site, [])
 
 

@@ -1,19 +1,18 @@
 """RELIABILITY.md I14: a store that is away refuses quickly and costs nothing; leases serve on without PostgreSQL."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from statistics import median, quantiles
 
 import pytest
 
-from tests.faults.site.asking import Answer, Caller
+from tests.faults.site.asking import Answer, Caller, calling
 from tests.faults.site.backends import on_leases, on_long_leases
 from tests.faults.site.checks import check
 from tests.faults.site.process import Process
 from tests.faults.site.roads import Road
 from tests.faults.site.site import Site
-from tests.functional.payers import Oracle, Payer, eventually, open_payer
+from tests.functional.payers import Oracle, eventually, open_payer
 
 SHORT_SECONDS, LONG_SECONDS = 5, 60
 PAUSE_SECONDS = 0.02
@@ -46,14 +45,6 @@ long = [pytest.mark.long, pytest.mark.timeout(300)]
 for_a_while = pytest.mark.parametrize("seconds", [SHORT_SECONDS, pytest.param(LONG_SECONDS, marks=long)])
 
 
-@contextmanager
-def caller_of(site: Site, payer: Payer) -> Iterator[Caller]:
-    """A client whose key the gateway knows."""
-    caller = Caller(site.gateways[0].url, payer)
-    yield caller
-    caller.close()
-
-
 def asked_for(caller: Caller, seconds: float) -> list[Answer]:
     """Answers to calls made one after the other, with a pause between them, for so long."""
     ends, answers = time.monotonic() + seconds, []
@@ -83,7 +74,7 @@ def assert_recovers(site: Site, caller: Caller) -> None:
 @for_a_while
 def test_without_valkey_calls_are_refused_at_once(site: Site, outage: Outage, seconds: float) -> None:
     oracle = Oracle(site.stub.url)
-    with caller_of(site, open_payer(tokens=1_000_000)) as caller:
+    with calling(site.gateways[0].url, open_payer(tokens=1_000_000)) as caller:
         assert caller.serves()
         before = oracle.calls()
 
@@ -114,7 +105,7 @@ def test_without_postgresql_leased_accounts_are_served_for_long(site: Site, outa
 
 
 def served_for(site: Site, outage: Outage, seconds: float) -> None:
-    with caller_of(site, open_payer(tokens=10_000_000)) as caller:
+    with calling(site.gateways[0].url, open_payer(tokens=10_000_000)) as caller:
         assert caller.ask(cap=MANY).status == 200
 
         outage(site.ledger.process, site.ledger_ways())
@@ -127,7 +118,7 @@ def served_for(site: Site, outage: Outage, seconds: float) -> None:
 @on_leases
 @each_outage
 def test_without_postgresql_an_account_without_a_lease_is_refused(site: Site, outage: Outage) -> None:
-    with caller_of(site, open_payer(tokens=1_000_000)) as caller:
+    with calling(site.gateways[0].url, open_payer(tokens=1_000_000)) as caller:
         caller.make_known()
 
         outage(site.ledger.process, site.ledger_ways())

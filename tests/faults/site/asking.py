@@ -3,6 +3,8 @@
 import http.client
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -34,7 +36,7 @@ class Caller:
 
     def ask(self, *, cap: int = TOKENS, tokens: int = TOKENS, idempotency_key: str | None = None) -> Answer:
         """One plain call that generates ``tokens`` tokens and may generate ``cap``."""
-        body = {"model": "gpt-4o-mini", "messages": PROMPT, "max_tokens": cap}
+        body = {"model": "gpt-4o-mini", "messages": PROMPT, "stream": False, "max_tokens": cap}
         own = {"content-type": "application/json", "x-stub-tokens": str(tokens)}
         if idempotency_key is not None:
             own["idempotency-key"] = idempotency_key
@@ -61,3 +63,11 @@ class Caller:
     def close(self) -> None:
         """Leave."""
         self._connection.close()
+
+
+@contextmanager
+def calling(gateway_url: str, payer: Payer) -> Iterator[Caller]:
+    """A client of a gateway, for a while."""
+    caller = Caller(gateway_url, payer)
+    yield caller
+    caller.close()
