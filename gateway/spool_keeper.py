@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from itertools import islice
-from pathlib import Path
+from typing import cast
 
 import structlog
 
@@ -38,18 +38,17 @@ class SpoolKeeper:
         self._dead: list[SpoolFile] = []
         self._next_report = self._next_adoption = 0.0
 
-    async def register(self) -> None:
-        """Make the spool known, before a call is admitted: a ledger that does not know it would not wait for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        await self._database.register_spool(self._spool.id, self._host)
+    @property
+    def is_known(self) -> bool:
+        """Whether the ledger knows of the spool; before that no call is admitted."""
+        return self._spool.is_registered
 
     async def keep_forever(self) -> None:
         """All of it, again and again."""
         loop = asyncio.get_running_loop()
         while True:
+            if not self._spool.is_registered:
+                await self._step(self._register())
             await self._step(self._read_marks())
             await self._step(self._send_again())
             if loop.time() >= self._next_adoption:
@@ -66,13 +65,18 @@ class SpoolKeeper:
         except (LeakyError, OSError) as error:
             log.warning("spool.delayed", reason=str(error), pending=len(self._spool.book))
 
+    async def _register(self) -> None:
+        """Make the spool known, before a call is admitted: a ledger that does not know it would not wait for it."""
+        await self._database.register_spool(self._spool.id, self._host)
+        self._spool.is_registered = True
+
     async def _read_marks(self) -> None:
         shards = self._spool.book.shards()
         asked = [self._store.call("HMGET", mark_key(shard), *MARK_FIELDS) for shard in shards]
         replies = await asyncio.gather(*asked, return_exceptions=True)
         for shard, reply in zip(shards, replies, strict=True):
             if isinstance(reply, list):
-                self._spool.cover(shard, decode_mark(reply))  # type: ignore[arg-type]  # HMGET: bytes and nothing else
+                self._spool.cover(shard, decode_mark(cast("list[bytes | None]", reply)))
         self._spool.rotate()
         tally.spool_pending = len(self._spool.book)
         tally.spool_age_s = (self._spool.book.oldest_age_ms(boot_ms()) or 0) / 1000
@@ -115,7 +119,7 @@ class SpoolKeeper:
         )
 
     async def close(self, seconds: float) -> None:
-        """Wait until the ledger has everything, for ``seconds`` at most; then the spool is ended, else left to others."""
+        """Wait until the ledger has everything, for ``seconds`` at most; else the spool is left to others."""
         try:
             async with asyncio.timeout(seconds):
                 while len(self._spool.book):

@@ -1,0 +1,39 @@
+"""RELIABILITY.md I3: every balance is the sum of its transfers, with many drainers, and over crashes of PostgreSQL."""
+
+import pytest
+from django.db import connection
+from django.db.utils import Error
+
+from tests.faults.site.backends import on_both, on_leases
+from tests.faults.site.checks import check
+from tests.faults.site.load import Load
+from tests.faults.site.site import Site
+from tests.functional.payers import open_payer
+
+TABLES = ("quotas_transfer", "quotas_lease_part")
+ATTEMPTS = ("UPDATE {} SET amount = amount + 1", "DELETE FROM {}", "TRUNCATE {}")
+
+
+@on_both
+def test_the_ledger_adds_up_over_crashes_of_postgresql(site: Site) -> None:
+    site.add_worker("second", "alone")
+    payers = [open_payer(tokens=1_000_000) for _ in range(6)]
+
+    with Load(site.urls(), payers) as load:
+        for _ in range(2):
+            load.runs_well()
+            site.ledger.stop_at_once()
+            site.ledger.process.start()
+            connection.close()
+        load.runs_well()
+
+    check(site, load.calls)
+
+
+@on_leases
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=["update", "delete", "truncate"])
+def test_the_application_cannot_rewrite_the_ledger(site: Site, table: str, attempt: str) -> None:
+    open_payer(tokens=1)
+    with connection.cursor() as cursor, pytest.raises(Error, match=r"permission denied|append-only"):
+        cursor.execute(attempt.format(table))
