@@ -45,6 +45,10 @@ class Entry(Protocol):
         """Of the ledger, when the lease was granted."""
 
     @property
+    def amount(self) -> int:
+        """What was set aside for the call."""
+
+    @property
     def charged(self) -> int:
         """All that the hold came to."""
 
@@ -114,8 +118,10 @@ class Booking:
 
 
 def return_ref(entry: Entry) -> UUID:
-    """What the RETURN transfer of an entry refers to; it is booked once."""
-    return uuid5(entry.subject, "swept") if entry.kind == SWEPT else entry.subject
+    """What the RETURN transfer of an entry refers to: a hold may bring tokens back as it ends, is swept, and is
+    freed.
+    """
+    return entry.subject if entry.kind == RETURNED else uuid5(entry.subject, f"return:{entry.kind}")
 
 
 def book(
@@ -155,9 +161,14 @@ def _own(entry: Entry, lease: Lease | None) -> Lease | None:
     return lease
 
 
+def _cost_to_account(entry: Entry) -> int:
+    """What the account owes: what the purse could pay, and what it had set aside for the call in any case."""
+    return max(entry.charged, min(entry.charged + entry.absorbed, entry.amount))
+
+
 def _first(entry: Entry, lease: Lease | None, available: int) -> Booking:
     from_lease = min(entry.charged, lease.remaining if lease else 0)
-    late = min(entry.charged - from_lease, max(available, 0))
+    late = min(_cost_to_account(entry) - from_lease, max(available, 0))
     charged = from_lease + late
     absorbed = entry.charged + entry.absorbed - charged
     return Booking(
@@ -182,13 +193,10 @@ def _status(entry: Entry, cost: int) -> Status:
 
 def _correction(entry: Entry, lease: Lease | None, hold: Ended, available: int) -> Booking:
     """A call that the sweeper had charged by its progress has told its true cost."""
-    more = entry.charged - hold.charged
-    if more >= 0:
-        from_lease = min(more, lease.remaining if lease else 0)
-        late = min(more - from_lease, max(available, 0))
-    else:  # What the lease was charged it gets back; the purse has it again.
-        from_lease = max(more, -lease.settled) if lease else 0
-        late = more - from_lease
+    from_lease = 0
+    if lease is not None:  # What it was charged too much it gets back: the purse has it again.
+        from_lease = max(min(entry.charged - hold.charged, lease.remaining), -lease.settled)
+    late = min(_cost_to_account(entry) - hold.charged - from_lease, max(available, 0))
     charged = from_lease + late
     absorbed = entry.charged + entry.absorbed - hold.charged - charged - hold.absorbed
     ended = Ended(Status.SETTLED, hold.charged + charged, hold.absorbed + absorbed)

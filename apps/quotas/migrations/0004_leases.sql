@@ -51,6 +51,7 @@ CREATE TABLE quotas_lot (
 ) WITH (fillfactor = 50);
 
 CREATE INDEX quotas_lot_spending ON quotas_lot (account_id, expires_at, id) WHERE open;
+CREATE INDEX quotas_lot_allowance ON quotas_lot (made_at) WHERE kind = 'allowance';
 CREATE INDEX quotas_lot_expiry ON quotas_lot (expires_at) WHERE open AND expires_at IS NOT NULL;
 
 -- What accounts have had until now: a lot for each grant, spent in their order.
@@ -101,9 +102,11 @@ CREATE TABLE quotas_lease_part (
     tokens      bigint NOT NULL CHECK (tokens >= 0),   -- 0: only budgets
     budgets     jsonb NOT NULL DEFAULT '{}',    -- what of each budget goes with it
     made_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    opens       boolean NOT NULL,               -- the epoch's first, which is never sent again
     applied     boolean NOT NULL DEFAULT false, -- known to be in the purse
     PRIMARY KEY (account_id, id)
 );
+CREATE INDEX quotas_lease_part_unconfirmed ON quotas_lease_part (made_at) WHERE NOT applied;
 
 CREATE INDEX quotas_lease_part_lease ON quotas_lease_part (account_id, epoch, made_at);
 
@@ -129,6 +132,7 @@ CREATE TABLE quotas_budget_lease (
     granted     bigint NOT NULL CHECK (granted >= 0),
     settled     bigint NOT NULL DEFAULT 0 CHECK (settled >= 0),
     returned    bigint NOT NULL DEFAULT 0 CHECK (returned >= 0),
+    returned_by uuid,                           -- the latest return that brought no tokens, which has no transfer
     PRIMARY KEY (account_id, epoch, budget_id),
     CONSTRAINT quotas_budget_lease_bounds CHECK (settled + returned <= granted)
 ) WITH (fillfactor = 50);
@@ -137,7 +141,9 @@ CREATE INDEX quotas_budget_lease_budget ON quotas_budget_lease (budget_id);
 
 -- Holds: several budgets, the lease that they were taken from, and how their calls ended.
 DROP INDEX quotas_hold_budget;
+ALTER TABLE quotas_hold DROP CONSTRAINT quotas_hold_amount_check;
 ALTER TABLE quotas_hold
+    ADD CONSTRAINT quotas_hold_amount_check CHECK (amount BETWEEN 0 AND 9000000000000000),
     ADD COLUMN budgets text[] NOT NULL DEFAULT '{}',
     ADD COLUMN epoch bigint,                    -- null: taken by a row lock
     ADD COLUMN ending jsonb;                    -- usage, outcome, status, times; null while it is held
@@ -372,7 +378,7 @@ BEGIN
         'closed_at, journal, entry) ON quotas_lease TO %I', application
     );
     EXECUTE format('GRANT UPDATE (applied) ON quotas_lease_part TO %I', application);
-    EXECUTE format('GRANT UPDATE (granted, settled, returned) ON quotas_budget_lease TO %I', application);
+    EXECUTE format('GRANT UPDATE (granted, settled, returned, returned_by) ON quotas_budget_lease TO %I', application);
     EXECUTE format('GRANT INSERT, UPDATE ON quotas_spool, quotas_dead_event TO %I', application);
     EXECUTE format('GRANT UPDATE (generation, closing_frozen, frozen_because, tick) ON quotas_control TO %I', application);
 END
