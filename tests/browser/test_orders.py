@@ -17,10 +17,7 @@ from tests.browser.console import Console, seconds_until
 from tests.browser.test_looking import PHONE, too_wide
 from tests.functional.payers import Payer
 
-PAGES = (
-    "quotas/order/", "quotas/order/add/", "quotas/lot/", "quotas/lease/", "quotas/budget/", "quotas/spool/",
-    "quotas/deadevent/", "quotas/control/", "orgs/membership/", "orgs/tier/USER/change/",
-)  # fmt: skip
+PAGES = ("quotas/order/add/", "orgs/membership/", "orgs/tier/USER/change/")
 
 
 @pytest.fixture
