@@ -41,16 +41,12 @@ from apps.quotas.leases import (
     part_size,
 )
 from apps.quotas.leasing import ensure_lease, passes_in
-<<<<<<< HEAD
 from apps.quotas.orders import expire as expire_orders
 from apps.quotas.orders import order, revoke
 from apps.quotas.orders import pursue as pursue_orders
-from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
-=======
 from apps.quotas.rebuilding import LeaseStanding, purses_of_leases, start_over
 from apps.quotas.recalls import recall
 from apps.quotas.selectors import SpoolState, balance, balances_of, budget_of, spools
->>>>>>> ledger
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
 from apps.quotas.spools import Stamp, close_spool, register_spool, report_spool, write_off_spool
 from apps.quotas.store import quota_store
@@ -107,12 +103,9 @@ __all__ = [
     "ensure_lease",
     "expire_due_lots",
     "expire_holds",
-<<<<<<< HEAD
     "expire_orders",
-=======
     "facts_from_bytes",
     "facts_to_bytes",
->>>>>>> ledger
     "freeze_closing",
     "give_due_allowances",
     "grant",
@@ -120,19 +113,14 @@ __all__ = [
     "ledger_generation",
     "ledger_state",
     "may_close",
-<<<<<<< HEAD
     "order",
-    "part_size",
-    "passes_in",
-    "pursue_orders",
-=======
     "parked_events",
     "part_size",
     "passes_in",
     "purses_of_leases",
+    "pursue_orders",
     "quota_store",
     "recall",
->>>>>>> ledger
     "register_spool",
     "renew",
     "reopen",
