@@ -15,7 +15,10 @@ from unfold.decorators import display
 
 from apps.core.console import HistoryAdmin, ask_first, ending, identifier, to_payer, to_row, to_rows
 from apps.quotas import api
+from apps.quotas.explain_admin import ExplainAdmin
 from apps.quotas.models import Account, Hold, Transfer
+
+__all__ = ["ExplainAdmin"]  # registers itself
 
 MOST_HOLDS = 20
 """Holds that one search follows to their transfers: a request id is a caller's own and may be repeated."""
