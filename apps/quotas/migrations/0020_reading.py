@@ -9,7 +9,7 @@ CREATE INDEX quotas_lease_unclosed ON quotas_lease (account_id) WHERE state <> '
 
 
 class Migration(migrations.Migration):
-    dependencies = [("quotas", "0004_leases")]
+    dependencies = [("quotas", "0010_orders")]
     operations = [
         migrations.RunSQL(INDEX, "DROP INDEX quotas_lease_unclosed"),
         migrations.CreateModel(

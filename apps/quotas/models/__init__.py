@@ -3,6 +3,7 @@
 from apps.quotas.models.explained import ExplainedRequest
 from apps.quotas.models.leases import Control, DeadEvent, Lease, LeasePart, Lot, Spool
 from apps.quotas.models.ledger import Account, Budget, Hold, Transfer
+from apps.quotas.models.orders import Order
 
 __all__ = [
     "Account",
@@ -14,6 +15,7 @@ __all__ = [
     "Lease",
     "LeasePart",
     "Lot",
+    "Order",
     "Spool",
     "Transfer",
 ]
