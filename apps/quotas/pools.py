@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID, uuid4, uuid5
 
 from django.db import connection, transaction
 
+from apps.accounts.api import find_user_by_id
 from apps.audit.api import Subject, entries, record
 from apps.core.errors import Conflict
 from apps.core.http.caller import Caller
+from apps.quotas import orders
+from apps.quotas.models import Order
 from apps.quotas.payers import ORG, Payer
 from apps.quotas.quota_selectors import quotas_of
 from apps.quotas.receipts import earliest_id
-from apps.quotas.services import grant
 
 ORDERS = UUID("8f1f6f64-0d0c-4c9f-9a53-64f7f0f1a3d1")
 """Name space of the orders of an Idempotency-Key."""
@@ -32,8 +35,22 @@ class KeyReused(Conflict):
     code = "idempotency_mismatch"
 
 
+class PoolNotRaised(Conflict):
+    """The ledger refused the grant; the sentence says why."""
+
+    code = "pool_not_raised"
+
+
+class Outcome(StrEnum):
+    """What became of a raise: tokens were granted, the pool had them, or a second person has to approve."""
+
+    GRANTED = "granted"
+    UNCHANGED = "unchanged"
+    PENDING = "pending"
+
+
 @dataclass(frozen=True, slots=True)
-class Order:
+class Raise:
     """That an organisation's pool with a provider shall have had ``tokens`` in all, allowances not counted."""
 
     org_id: UUID
@@ -77,42 +94,44 @@ GROUP BY 1, 2 ORDER BY 1, 4 DESC, 2
 
 
 @transaction.atomic
-def raise_pool(caller: Caller, order: Order, key: str | None) -> bool:
-    """Grant what an organisation's pool lacks of ``order.tokens``; False where it lacks nothing.
+def raise_pool(caller: Caller, wanted: Raise, key: str | None) -> Outcome:
+    """Order what an organisation's pool lacks of ``wanted.tokens``, counting what is ordered and not approved yet.
 
-    With a ``key`` an order is carried out once, however often it is sent.
+    With a ``key`` it is ordered once, however often it is sent.
 
     Raises:
-        KeyReused: the key came with another order.
+        KeyReused: the key came with another wish.
         PoolNotLowered: the pool had more than that already.
-        StoreUnavailable: PostgreSQL did not answer; order again with the same key.
+        PoolNotRaised: the ledger refused.
+        StoreUnavailable: PostgreSQL did not answer; send it again with the same key.
     """
     order_id = uuid5(ORDERS, f"{caller.user_id}:{key}") if key else uuid4()
-    payer = Payer(ORG, order.org_id)
-    _take_turns(str(order_id), str(payer.account(order.provider)))
-    if _was_carried_out(order_id, order):
-        return False
-    present = sum(quota.purchased.total for quota in quotas_of(payer, [order.provider]))
-    if present > order.tokens:
-        raise PoolNotLowered(f"The pool has had {present:,} tokens already.")
-    lacking = order.tokens - present
-    if lacking:
-        _grant(caller, order, order_id, lacking)
-    if lacking or key:
-        after = {"provider": order.provider, "tokens": order.tokens, "granted": lacking}
-        record(RAISED, Subject("order", str(order_id), order.org_id), None, after, reason=order.reason)
-    return lacking > 0
+    payer = Payer(ORG, wanted.org_id)
+    account = payer.account(wanted.provider)
+    _take_turns(str(order_id), str(account))
+    if _came_before(order_id, wanted):
+        return _outcome(Order.objects.filter(id=order_id).first())
+    lacking = wanted.tokens - sum(quota.purchased.total for quota in quotas_of(payer, [wanted.provider]))
+    if lacking < 0:
+        raise PoolNotLowered("The pool has had more than that already.")
+    waiting = Order.objects.filter(account_id=account, kind=orders.GRANT, status=Order.Status.PENDING)
+    missing = lacking - sum(waiting.values_list("tokens", flat=True))
+    made = _order(caller, wanted, order_id, missing) if missing > 0 else waiting.first()
+    if key or missing > 0:
+        after = {"provider": wanted.provider, "tokens": wanted.tokens, "ordered": max(missing, 0)}
+        record(RAISED, Subject("order", str(order_id), wanted.org_id), None, after, reason=wanted.reason)
+    return _outcome(made)
 
 
 def _take_turns(*names: str) -> None:
-    """Wait until nobody else carries out this order, or another one on the same pool."""
+    """Wait until nobody else carries out this wish, or another one for the same pool."""
     with connection.cursor() as cursor:
         for name in names:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
 
 
-def _was_carried_out(order_id: UUID, order: Order) -> bool:
-    """Whether the audit trail has this order.
+def _came_before(order_id: UUID, wanted: Raise) -> bool:
+    """Whether the audit trail has this wish.
 
     Raises:
         KeyReused: it has another one under this id.
@@ -121,18 +140,24 @@ def _was_carried_out(order_id: UUID, order: Order) -> bool:
     if done is None:
         return False
     after = done.after or {}
-    if (done.org_id, after.get("provider"), after.get("tokens")) != (order.org_id, order.provider, order.tokens):
+    if (done.org_id, after.get("provider"), after.get("tokens")) != (wanted.org_id, wanted.provider, wanted.tokens):
         raise KeyReused("This Idempotency-Key came with another order.")
     return True
 
 
-def _grant(caller: Caller, order: Order, order_id: UUID, tokens: int) -> None:
-    grant(
-        payer_kind=ORG,
-        payer_id=order.org_id,
-        provider=order.provider,
-        tokens=tokens,
-        grant_id=order_id,
-        reason=order.reason,
-        actor=str(caller.user_id),
+def _order(caller: Caller, wanted: Raise, order_id: UUID, tokens: int) -> Order:
+    wish = orders.Wish(
+        orders.GRANT, ORG, wanted.org_id, wanted.provider, tokens, wanted.reason, id=order_id
     )
+    name = find_user_by_id(caller.user_id).get_username() if caller.user_id else "an application"
+    return orders.order(wish, by=caller.user_id, name=name)
+
+
+def _outcome(order: Order | None) -> Outcome:
+    if order is None:
+        return Outcome.UNCHANGED
+    if order.status == Order.Status.PENDING:
+        return Outcome.PENDING
+    if order.status != Order.Status.DONE:
+        raise PoolNotRaised(order.outcome or f"The order is {order.status.lower()}.")
+    return Outcome.GRANTED

@@ -20,7 +20,7 @@ from apps.core.http.views import ApiView, caller_of
 from apps.core.units import MAX_TOKENS
 from apps.orgs.api import standing_for
 from apps.quotas.payers import Payer
-from apps.quotas.pools import Order, raise_pool, use_of
+from apps.quotas.pools import Outcome, Raise, raise_pool, use_of
 from apps.quotas.quota_selectors import quotas_of
 from apps.quotas.rest.names import page_of
 from apps.quotas.rest.quota import OrganisationQuota, one
@@ -41,6 +41,14 @@ class NewPoolTotal(Lenient):
     provider = serializers.CharField(max_length=64, help_text="As in openai.")
     totalTokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS)
     reason = serializers.CharField(required=False, max_length=500, default="order by the API")
+
+
+class WaitingSerializer(serializers.Serializer[Any]):
+    """What was ordered is more than one person may grant: somebody else approves it in the console."""
+
+    orgId = serializers.UUIDField()
+    provider = serializers.CharField()
+    status = serializers.ChoiceField([Outcome.PENDING.value])
 
 
 class UseSerializer(serializers.Serializer[Any]):
@@ -83,14 +91,15 @@ class OrganisationPool(OrganisationQuota):
         summary="Give an organisation a pool, or raise the one that it has",
         description=(
             "For the role ADMIN. totalTokens is what the pool shall have had in all, allowances not counted; what it "
-            "lacks is granted. With an Idempotency-Key an order is carried out once."
+            "lacks is granted, above the operators' limit once a second person approved. With an Idempotency-Key an "
+            "order is carried out once."
         ),
         tags=["tokens"],
         parameters=[
             OpenApiParameter("Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="At most 100."),
         ],
         request=NewPoolTotal,
-        responses={200: OrganisationQuotaSerializer, 201: OrganisationQuotaSerializer}
+        responses={200: OrganisationQuotaSerializer, 201: OrganisationQuotaSerializer, 202: WaitingSerializer}
         | problems(400, 401, 403, 404, 409),
         examples=[
             OpenApiExample("the pool", ORGANISATION, response_only=True, status_codes=["200", "201"]),
@@ -98,21 +107,24 @@ class OrganisationPool(OrganisationQuota):
         ],
     )
     def post(self, request: Request) -> Response:
-        """201 when tokens were granted, 200 when the pool had them already.
+        """201 when tokens were granted, 200 when the pool had them already, 202 when a second person has to approve.
 
         Raises:
             ApiError: 400, the order cannot be understood; 404, there is no such organisation.
             PoolNotLowered: the pool has had more.
             KeyReused: the key came with another order.
+            PoolNotRaised: the ledger refused.
         """
         key = _key(request)
         query = NewPoolTotal(data=request.data)
         query.is_valid(raise_exception=True)
         wanted, caller = query.validated_data, caller_of(request)
         payer = organisation(caller, id_in(wanted["orgId"].strip(), "orgId"))
-        order = Order(payer.id, wanted["provider"], wanted["totalTokens"], wanted["reason"])
-        granted = raise_pool(caller, order, key)
-        return Response(one(payer, order.provider), status=201 if granted else 200)
+        wish = Raise(payer.id, wanted["provider"], wanted["totalTokens"], wanted["reason"])
+        outcome = raise_pool(caller, wish, key)
+        if outcome is Outcome.PENDING:
+            return Response({"orgId": payer.id, "provider": wish.provider, "status": outcome}, status=202)
+        return Response(one(payer, wish.provider), status=201 if outcome is Outcome.GRANTED else 200)
 
 
 def _key(request: Request) -> str | None:
