@@ -92,7 +92,9 @@ class Unacceptable(Refused):
 
 @dataclass
 class InsufficientQuota(Refused):
-    """The account cannot cover the hold. Amounts in tokens. ``cap``: the tier's for the day, where that is the limit."""
+    """The account cannot cover the hold. Amounts in tokens. ``cap``: the tier's for the day, where that is the
+    limit.
+    """
 
     needed: int
     available: int

@@ -52,8 +52,11 @@ def lock(cursor: CursorWrapper, ids: Collection[str]) -> Mapping[str, BudgetUse]
 
 
 def _read(cursor: CursorWrapper, ids: Sequence[str], locking: str) -> dict[str, BudgetUse]:
-    cursor.execute(f"SELECT id, leased, held, spent FROM quotas_budget WHERE id = ANY(%s) {locking}", [ids])
+    cursor.execute(_READ + locking, [list(ids)])
     return {row[0]: BudgetUse(*row[1:]) for row in cursor.fetchall()}
+
+
+_READ = "SELECT id, leased, held, spent FROM quotas_budget WHERE id = ANY(%s) "
 
 
 def lease(cursor: CursorWrapper, parts: Mapping[str, int]) -> None:

@@ -17,7 +17,9 @@ _SUBJECT = Subject("ledger", "1")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``generation`` of the ledger; ``tick``: its own clock in ms; ``frozen_because`` is empty while leases may close."""
+    """``generation`` of the ledger; ``tick``: its own clock in ms; ``frozen_because`` is empty while leases may
+    close.
+    """
 
     generation: int
     tick: int

@@ -68,8 +68,8 @@ class Budget:
 class Hold:
     """Tokens set aside for one call. ``id`` is the reservation id that the caller sees.
 
-    ``tier``, ``allowances`` and ``quota_cap`` are the payer's tier's: what it is given with each window, and what it may
-    spend in a day (UTC).
+    ``tier``, ``allowances`` and ``quota_cap`` are the payer's tier's: what it is given with each window, and what it
+    may spend in a day (UTC).
     """
 
     id: UUID
@@ -167,9 +167,9 @@ class Status(StrEnum):
 class Code(StrEnum):
     """Why tokens moved. One code happens at most once per account and reference (hold, grant, part of a lease …).
 
-    Leases: ``LEASE`` gives tokens to Valkey, ``SETTLE`` spends them, ``RETURN`` brings them back by the journal, ``CLOSE``
-    what a closed lease had left. ``LATE`` is the charge of a call whose lease was closed before it was booked.
-    ``SETTLE_FIX``, ``LATE_FIX`` and ``ABSORB_FIX`` correct a call that had been ended by the sweeper.
+    Leases: ``LEASE`` gives tokens to Valkey, ``SETTLE`` spends them, ``RETURN`` brings them back by the journal,
+    ``CLOSE`` what a closed lease had left. ``LATE`` is the charge of a call whose lease was closed before it was
+    booked. ``SETTLE_FIX``, ``LATE_FIX`` and ``ABSORB_FIX`` correct a call that had been ended by the sweeper.
     """
 
     GRANT = "GRANT"
@@ -215,12 +215,13 @@ def entries_of_end(parts: Split) -> list[Entry]:
 def entries_of_correction(correction: Correction) -> list[Entry]:
     """The entries that correct a hold which had expired."""
     return _moving(
-        _either_way(Code.SETTLE_FIX, "available", "spent", correction.charged),
-        _either_way(Code.ABSORB_FIX, "house", "absorbed", correction.absorbed),
+        either_way(Code.SETTLE_FIX, "available", "spent", correction.charged),
+        either_way(Code.ABSORB_FIX, "house", "absorbed", correction.absorbed),
     )
 
 
-def _either_way(code: Code, source: str, target: str, amount: int) -> Entry:
+def either_way(code: Code, source: str, target: str, amount: int) -> Entry:
+    """An entry from ``source`` to ``target``; a negative amount goes the other way."""
     return Entry(code, source, target, amount) if amount >= 0 else Entry(code, target, source, -amount)
 
 

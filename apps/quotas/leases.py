@@ -19,7 +19,9 @@ YOUNG_MS = 2_000
 """A lease this young may be on its way to a purse that does not show it yet."""
 
 GENERATION_STEP = 1 << 32
-"""Epochs of a later generation are above all of an earlier one, also after the ledger was restored to an older state."""
+"""Epochs of a later generation are above all of an earlier one, also after the ledger was restored to an older
+state.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Need:
 class Part:
     """Tokens that PostgreSQL has given away: to be put into the account's purse, within :data:`GRANT_MS`.
 
-    ``opens``: by ``grant``, sent once and never repeated; else by ``topup``, which may be.
+    ``opens``: by ``grant``, sent once and never repeated; else by ``topup``, which may be. The purse may be spent from
+    for ``ttl_ms``, and for ``passes`` passes of the sweeper; ``run_id`` is that of the server it is meant for.
     """
 
     id: UUID
@@ -66,6 +69,8 @@ class Part:
     budgets: dict[str, int]
     opens: bool
     ttl_ms: int
+    passes: int
+    run_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,9 @@ class LookAgain:
 
 
 class LeaseState(StrEnum):
-    """Where a lease stands. In DOUBT it is not topped up any more, and waits for what its purse and calls still tell."""
+    """Where a lease stands. In DOUBT it is not topped up any more, and waits for what its purse and calls still
+    tell.
+    """
 
     OPEN = "OPEN"
     DOUBT = "DOUBT"
@@ -100,6 +107,7 @@ class Lease:
     state: LeaseState
     age_ms: int = 0
     part_age_ms: int = 0
+    run_id: str = ""
     expires_tick: int = 0
     journal: str = ""
     entry: str = ""
@@ -139,7 +147,8 @@ class BudgetUse:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about a need. ``doubt``: why the OPEN lease goes into doubt, whatever else follows; empty: it does not.
+    """What to do about a need. ``doubt``: why the OPEN lease goes into doubt, whatever else follows; empty: it does
+    not.
 
     Then one of: ``refusal``, ``look_again``, or a part of ``tokens`` and ``budgets``: of the new epoch ``opens``, or of
     the OPEN lease's (``opens`` 0).
@@ -161,17 +170,14 @@ def decide_lease(
         return Decision(look_again=True)
     if funds.suspended:
         return Decision(refusal=AccountSuspended(f"account {need.account} is suspended"))
-    if lease is None:
-        return _open(funds, need, generation, budgets, doubt="")
-    if lease.generation != generation:
-        return _open(funds, need, generation, budgets, doubt="generation")
-    if need.seen_epoch == lease.epoch:
-        if need.purse_alive:
+    doubt = ""
+    if lease is not None:
+        if need.seen_epoch == lease.epoch and need.purse_alive and lease.generation == generation:
             return _top_up(funds, lease, need, budgets)
-        return _open(funds, need, generation, budgets, doubt="purse lost")
-    if lease.age_ms < YOUNG_MS:
-        return Decision(look_again=True)
-    return _open(funds, need, generation, budgets, doubt="purse lost")
+        if need.seen_epoch != lease.epoch and lease.age_ms < YOUNG_MS and lease.generation == generation:
+            return Decision(look_again=True)
+        doubt = "purse lost" if lease.generation == generation else "generation"
+    return _open(funds, need, generation, budgets, doubt=doubt)
 
 
 def _open(funds: Funds, need: Need, generation: int, budgets: Mapping[str, BudgetUse], *, doubt: str) -> Decision:

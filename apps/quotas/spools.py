@@ -55,7 +55,8 @@ def write_off_spool(spool_id: str, reason: str) -> bool:
 
 
 _END = """
-UPDATE quotas_spool SET state = %(state)s, reason = %(reason)s, pending = 0, oldest_tick = NULL, ended_at = clock_timestamp()
+UPDATE quotas_spool SET
+    state = %(state)s, reason = %(reason)s, pending = 0, oldest_tick = NULL, ended_at = clock_timestamp()
 WHERE id = %(id)s AND state = 'OPEN'
 """
 
