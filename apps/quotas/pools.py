@@ -146,9 +146,7 @@ def _came_before(order_id: UUID, wanted: Raise) -> bool:
 
 
 def _order(caller: Caller, wanted: Raise, order_id: UUID, tokens: int) -> Order:
-    wish = orders.Wish(
-        orders.GRANT, ORG, wanted.org_id, wanted.provider, tokens, wanted.reason, id=order_id
-    )
+    wish = orders.Wish(orders.GRANT, ORG, wanted.org_id, wanted.provider, tokens, wanted.reason, id=order_id)
     name = find_user_by_id(caller.user_id).get_username() if caller.user_id else "an application"
     return orders.order(wish, by=caller.user_id, name=name)
 

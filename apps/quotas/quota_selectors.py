@@ -1,5 +1,6 @@
 """Reads of what payers may still spend: the ledger in one statement, and the purses of the quota store in one trip."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -11,10 +12,11 @@ from django.utils import timezone
 
 from apps.orgs.api import Tier
 from apps.quotas import payers
+from apps.quotas.allowances import allowance_id, reset_time, window_start
 from apps.quotas.models import Account
 from apps.quotas.payers import Payer
 from apps.quotas.purses import purses_of
-from apps.quotas.remaining import Books, Lent, Lot, Quota, nothing, quota_of
+from apps.quotas.remaining import Books, Lent, Lot, Purse, Quota, nothing, quota_of
 
 
 def quotas_of(payer: Payer, providers: Sequence[str] | None = None) -> list[Quota]:
@@ -28,12 +30,11 @@ def quotas_of(payer: Payer, providers: Sequence[str] | None = None) -> list[Quot
     purses = purses_of(accounts)
     books = books_of(accounts)
     now = timezone.now()
-    found = [
-        (books.get(account) or nothing(account, provider), tier, purses.get(account), now)
+    return [
+        _quota(books.get(account) or nothing(account, provider), tier, purses.get(account), now)
         for account, provider in accounts.items()
         if account in books or _allowances(tier, provider)
     ]
-    return [_quota(*one) for one in found]
 
 
 def _known(payer: Payer, tier: Tier) -> set[str]:
@@ -42,8 +43,17 @@ def _known(payer: Payer, tier: Tier) -> set[str]:
     return {*accounts.values_list("provider", flat=True), *(provider for provider, _, _ in tier.allowances)}
 
 
-def _quota(books: Books, tier: Tier, purse: Any, now: datetime) -> Quota:
-    return quota_of(books, purse, cap=tier.quota_cap, due=0, resets_at=None, now=now)
+def _quota(books: Books, tier: Tier, purse: Purse | None, now: datetime) -> Quota:
+    """With what the tier allows in the windows that ``now`` lies in, also where no call has fetched it yet."""
+    allowed = _allowances(tier, books.provider)
+    given = {lot.id for lot in books.lots}
+    due = sum(
+        tokens
+        for window, tokens in allowed
+        if allowance_id(books.account, tier.name, window, window_start(window, now)) not in given
+    )
+    resets_at = min((reset_time(window, now) for window, _ in allowed), default=None)
+    return quota_of(books, purse, cap=tier.quota_cap, due=due, resets_at=resets_at, now=now)
 
 
 def _allowances(tier: Tier, provider: str) -> list[tuple[str, int]]:
@@ -62,7 +72,7 @@ _COLUMNS = tuple(field.name for field in fields(Books))
 
 def _books(row: Sequence[Any]) -> Books:
     read = dict(zip(_COLUMNS, row, strict=True))
-    lots, leases = read.pop("lots"), read.pop("lent")
+    lots, leases = json.loads(read.pop("lots")), json.loads(read.pop("lent"))
     return Books(**read, lots=[_lot(*lot) for lot in lots], lent=[Lent(*lease) for lease in leases])
 
 
@@ -77,7 +87,7 @@ def _moment(milliseconds: int | None) -> datetime | None:
 # The last transfer of an account is the first of the index quotas_transfer_statement; lots are read by their key,
 # leases by quotas_lease_unclosed.
 _BOOKS = """
-SELECT id, provider, suspended, granted, available, held, spent, expired, refunded,
+SELECT id, provider, suspended, granted, available, leased, held, spent, expired, refunded,
        CASE WHEN spent_day = (now() AT TIME ZONE 'UTC')::date THEN spent_on_day ELSE 0 END,
        (SELECT max(at) FROM quotas_transfer WHERE account_id = account.id),
        (SELECT coalesce(jsonb_agg(jsonb_build_array(

@@ -71,6 +71,7 @@ def _moment(plain: str | int) -> datetime:
 
 @cache
 def client() -> redis.Redis:
+    """A client of the cache."""
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS
     )

@@ -60,6 +60,7 @@ class Books:
     suspended: bool
     granted: int
     available: int
+    leased: int
     held: int
     spent: int
     expired: int
@@ -72,7 +73,7 @@ class Books:
 
 def nothing(account: UUID, provider: str) -> Books:
     """An account that was never opened."""
-    return Books(account, provider, False, 0, 0, 0, 0, 0, 0, 0, None, (), ())  # noqa: FBT003 (not suspended)
+    return Books(account, provider, False, 0, 0, 0, 0, 0, 0, 0, 0, None, (), ())  # noqa: FBT003 (not suspended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,11 @@ def quota_of(
     ``purse`` is None when there is none, or nobody could ask: then what is lent counts as free.
     """
     moving = _sum(_lent(lease, purse) for lease in books.lent)
-    live = [lot for lot in books.lots if lot.ends_at is None or lot.ends_at > now]
-    ended = sum(lot.remaining for lot in books.lots) - sum(lot.remaining for lot in live)
+    lots, ended = _in_force(books, now)
     free = max(books.available + moving.free - ended, 0) + due
     held, used = books.held + moving.held, books.used + moving.unbooked
     left = None if cap is None else max(cap - used - held, 0)
-    allowance, purchased = _parts(live, free, due)
+    allowance, purchased = _parts(lots, free, due)
     return Quota(
         account=books.account,
         provider=books.provider,
@@ -158,6 +158,19 @@ def quota_of(
         resets_at=resets_at,
         calls=purse.live if purse else 0,
     )
+
+
+def _in_force(books: Books, now: datetime) -> tuple[list[Lot], int]:
+    """Lots that are not over, and what is available of those that are: the ledger takes it with its next step.
+
+    What is out on leases and holds may still be spent, and comes from the lots that are over first.
+    """
+    over = [lot for lot in books.lots if lot.ends_at is not None and lot.ends_at <= now]
+    rest = sum(lot.remaining for lot in over)
+    ended = min(max(rest - books.leased - books.held, 0), books.available)
+    still = rest - ended
+    kept = [lot for lot in books.lots if lot not in over]
+    return kept + ([Lot(books.account, still, still, True, now)] if still else []), ended  # noqa: FBT003 (recurs)
 
 
 def _lent(lease: Lent, purse: Purse | None) -> _Moving:

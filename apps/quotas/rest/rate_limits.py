@@ -24,23 +24,18 @@ class RateSerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField()
     used = serializers.IntegerField()
     remaining = serializers.IntegerField()
-    emptyInMs = serializers.IntegerField(source="empty_in_ms")
-
-
-class BucketSerializer(RateSerializer):
-    """The bucket of tokens."""
-
-    leakMilliTokensPerSecond = serializers.IntegerField(source="leak")
-    strategy = serializers.CharField()
-    mode = serializers.CharField()
+    emptyInMs = serializers.IntegerField(source="empty_in_ms", allow_null=True)
 
 
 class RateLimitSerializer(serializers.Serializer[Any]):
-    """A user's limits with one provider; null: there is no such limit."""
+    """A user's limits with one provider; null: there is no such limit. ``bucket`` counts tokens."""
 
     provider = serializers.CharField()
     tier = serializers.CharField()
-    bucket = BucketSerializer()
+    strategy = serializers.CharField(source="policy.strategy")
+    mode = serializers.CharField(source="policy.mode")
+    leakMilliTokensPerSecond = serializers.IntegerField(source="policy.bucket.leak")
+    bucket = RateSerializer()
     requestsPerMinute = RateSerializer(source="requests", allow_null=True)
     concurrency = RateSerializer(allow_null=True)
 
@@ -48,13 +43,13 @@ class RateLimitSerializer(serializers.Serializer[Any]):
 EXAMPLE = {
     "provider": "openai",
     "tier": "USER",
-    "bucket": {
-        "limit": 100_000, "used": 120, "remaining": 99_880, "emptyInMs": 120, "leakMilliTokensPerSecond": 1_000_000,
-        "strategy": "LEAKY_BUCKET", "mode": "police",
-    },
+    "strategy": "LEAKY_BUCKET",
+    "mode": "police",
+    "leakMilliTokensPerSecond": 1_000_000,
+    "bucket": {"limit": 100_000, "used": 120, "remaining": 99_880, "emptyInMs": 120},
     "requestsPerMinute": {"limit": 60, "used": 1, "remaining": 59, "emptyInMs": 1000},
     "concurrency": None,
-}  # fmt: skip
+}
 
 
 class RateLimits(ApiView):
