@@ -35,6 +35,9 @@ from apps.quotas.leases import (
     part_size,
 )
 from apps.quotas.leasing import ensure_lease, passes_in
+from apps.quotas.orders import expire as expire_orders
+from apps.quotas.orders import order, revoke
+from apps.quotas.orders import pursue as pursue_orders
 from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
 from apps.quotas.spools import close_spool, register_spool, report_spool, write_off_spool
@@ -75,14 +78,17 @@ __all__ = [
     "decide_lease",
     "ensure_lease",
     "expire_holds",
+    "expire_orders",
     "freeze_closing",
     "grant",
     "lease_id",
     "ledger_generation",
     "ledger_state",
     "may_close",
+    "order",
     "part_size",
     "passes_in",
+    "pursue_orders",
     "register_spool",
     "renew",
     "reopen",
@@ -90,6 +96,7 @@ __all__ = [
     "reserve",
     "reset_time",
     "return_ref",
+    "revoke",
     "settle",
     "suspend",
     "thaw_closing",

@@ -182,7 +182,7 @@ def decide_lease(
 
 def _open(funds: Funds, need: Need, generation: int, budgets: Mapping[str, BudgetUse], *, doubt: str) -> Decision:
     """A new epoch, if the account has enough for it. Tokens in doubt are not the payer's fault: that is no refusal."""
-    room = _room(funds, need)
+    room = room_of(funds, need.quota_cap)
     if room < need.amount:
         return Decision(doubt=doubt, refusal=_shortage(funds, need, missing=need.amount, in_doubt=funds.leased))
     parts = {budget.id: _budget_part(budget, need.amount, budgets, need.amount) for budget in need.budgets}
@@ -196,7 +196,7 @@ def _open(funds: Funds, need: Need, generation: int, budgets: Mapping[str, Budge
 def _top_up(funds: Funds, lease: Lease, need: Need, budgets: Mapping[str, BudgetUse]) -> Decision:
     """More for a living purse. What is missing may be on its way to it: then the gateway looks again."""
     missing = max(need.amount - need.available_in_purse, 0)
-    room = _room(funds, need)
+    room = room_of(funds, need.quota_cap)
     if room < missing:
         if _is_on_its_way(lease, need):
             return Decision(look_again=True)
@@ -229,18 +229,18 @@ def next_epoch(latest: int, generation: int) -> int:
     return max(latest + 1, generation * GENERATION_STEP)
 
 
-def _room(funds: Funds, need: Need) -> int:
-    """What may be given away now: what is available, as far as the tier's cap for the day goes."""
-    if need.quota_cap is None:
+def room_of(funds: Funds, quota_cap: int | None) -> int:
+    """What may be given away or held now: what is available, as far as the tier's cap for the day goes."""
+    if quota_cap is None:
         return max(funds.available, 0)
     used = funds.spent_today + funds.leased + funds.held
-    return max(min(funds.available, need.quota_cap - used), 0)
+    return max(min(funds.available, quota_cap - used), 0)
 
 
 def _shortage(funds: Funds, need: Need, *, missing: int, in_doubt: int) -> LeakyError:
     if funds.available < missing <= funds.available + in_doubt:
         return StoreUnavailable(f"tokens of account {need.account} are being recovered")
-    has = _room(funds, need) + need.available_in_purse
+    has = room_of(funds, need.quota_cap) + need.available_in_purse
     out = funds.leased + funds.held - need.available_in_purse
     cap = need.quota_cap if funds.available >= missing else None
     return InsufficientQuota(need.amount, has, max(out, 0), funds.granted, cap=cap)

@@ -7,8 +7,6 @@ Valkey: a process that dies in between leaves tokens that are leased and nowhere
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,12 +14,11 @@ from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 
 from apps.core.ids import uuid7
-from apps.quotas import budgets, lots
+from apps.quotas import budgets, funds
 from apps.quotas.domain import Code
 from apps.quotas.leases import (
     GRANT_MS,
     Decision,
-    Funds,
     Lease,
     LeaseState,
     LookAgain,
@@ -31,16 +28,6 @@ from apps.quotas.leases import (
     lease_id,
 )
 from apps.quotas.transactions import ledger_transaction
-
-
-@dataclass(frozen=True, slots=True)
-class _Locked:
-    """An account whose row this transaction has locked, and what control said."""
-
-    funds: Funds
-    generation: int
-    now: datetime
-    has_expired_lots: bool
 
 
 def ensure_lease(need: Need) -> Part | LookAgain:
@@ -56,7 +43,7 @@ def ensure_lease(need: Need) -> Part | LookAgain:
             part may have been given then; it comes back when its lease is closed.
     """
     with ledger_transaction() as cursor:
-        locked = _lock(cursor, need)
+        locked = funds.lock_allowed(cursor, _owner(need))
         lease = _open_lease(cursor, need.account)
         uses = budgets.lock(cursor, [budget.id for budget in need.budgets])
         decision = decide_lease(locked.funds, lease, need, generation=locked.generation, budgets=uses)
@@ -68,50 +55,13 @@ def ensure_lease(need: Need) -> Part | LookAgain:
     return part or LookAgain(locked.generation, lease.epoch if lease else locked.funds.epoch)
 
 
+def _owner(need: Need) -> funds.Owner:
+    return funds.Owner(need.account, need.payer_kind, need.payer_id, need.provider, need.tier, need.allowances)
+
+
 _DOUBT = """
 UPDATE quotas_lease SET state = 'DOUBT', doubt = %s, doubted_at = clock_timestamp()
 WHERE account_id = %s AND state = 'OPEN'
-"""
-
-
-def _lock(cursor: CursorWrapper, need: Need) -> _Locked:
-    """Lock the account, and bring it up to date: what its tier allows it now, and what has expired."""
-    allowed = [allowance for allowance in need.allowances if allowance[0] == need.provider]
-    if allowed:
-        cursor.execute(_OPEN_ACCOUNT, [need.account, need.payer_kind, need.payer_id, need.provider])
-    locked = _read(cursor, need.account)
-    changed = bool(allowed) and lots.give_allowances(
-        cursor, need.account, need.provider, need.tier, allowed, locked.now
-    )  # fmt: skip
-    if locked.has_expired_lots:
-        changed |= bool(lots.expire_lots(cursor, need.account))
-    return _read(cursor, need.account) if changed else locked
-
-
-_OPEN_ACCOUNT = """
-INSERT INTO quotas_account (id, payer_kind, payer_id, provider) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
-"""
-
-
-def _read(cursor: CursorWrapper, account: UUID) -> _Locked:
-    cursor.execute(_LOCK, [account])
-    row = cursor.fetchone()
-    if row is not None:
-        return _Locked(Funds(*row[:7]), *row[7:])
-    cursor.execute("SELECT generation, clock_timestamp() FROM quotas_control")
-    generation, now = cursor.fetchone()
-    return _Locked(Funds(0, 0, 0, 0, 0), generation, now, has_expired_lots=False)
-
-
-_LOCK = """
-SELECT available, leased, held, granted, epoch,
-       CASE WHEN spent_day = (clock_timestamp() AT TIME ZONE 'UTC')::date THEN spent_on_day ELSE 0 END, suspended,
-       generation, clock_timestamp(),
-       EXISTS (
-           SELECT FROM quotas_lot
-           WHERE quotas_lot.account_id = account.id AND quotas_lot.open AND quotas_lot.expires_at <= clock_timestamp()
-       )
-FROM quotas_account AS account, quotas_control WHERE account.id = %s FOR UPDATE OF account
 """
 
 

@@ -18,13 +18,15 @@ from apps.core.acting import actor
 from apps.core.errors import Conflict, Refused
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
-from apps.quotas import domain, services
+from apps.quotas import domain, lots, services
 from apps.quotas.domain import Code
 from apps.quotas.models import Account, Order, Transfer
 from apps.quotas.selectors import balance
 from apps.quotas.transactions import ledger_transaction
 
 GRANT, REVOKE, CORRECT = Order.Kind.GRANT, Order.Kind.REVOKE, Order.Kind.CORRECT
+
+WORDS: dict[str, str] = {GRANT: "a grant", REVOKE: "a revocation", CORRECT: "a correction"}
 
 PURSUIT = timedelta(days=1)
 """How long tokens are taken as they come back from calls; what has not come back by then was spent."""
@@ -63,7 +65,7 @@ class Wish:
         """
         size = -self.tokens if self.kind == CORRECT and self.tokens < 0 else self.tokens
         if not 1 <= size <= MAX_TOKENS:
-            raise ValueError(f"a {self.kind.lower()} lies within 1 … {MAX_TOKENS} tokens, not {self.tokens}")
+            raise ValueError(f"{WORDS[self.kind]} lies within 1 … {MAX_TOKENS} tokens, not {self.tokens}")
         if not self.reason.strip():
             raise ValueError("an order needs a reason")
         if self.expires_at is not None and self.kind != GRANT:
@@ -219,6 +221,9 @@ def _takes(wanted: Order) -> bool:
 
 
 def _give(wanted: Order) -> tuple[Order.Status, str]:
+    kind = "correction" if wanted.kind == CORRECT else "grant"
+    with ledger_transaction() as cursor:
+        lots.add_lot(cursor, wanted.account_id, wanted.id, kind=kind, expires_at=wanted.expires_at)
     services.grant(
         payer_kind=wanted.payer_kind, payer_id=wanted.payer_id, provider=wanted.provider, tokens=wanted.tokens,
         grant_id=wanted.id, reason=wanted.reason, actor=wanted.requester,

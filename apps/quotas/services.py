@@ -21,8 +21,10 @@ from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
 from apps.outbox import api as outbox
-from apps.quotas import budgets, domain, usage
+from apps.quotas import budgets, domain, funds, lots, usage
+from apps.quotas.booking import Ended
 from apps.quotas.domain import Account, Code, Entry, Hold, Settled, Settlement, Status
+from apps.quotas.leases import Funds, room_of
 from apps.quotas.selectors import balance
 from apps.quotas.transactions import ledger_transaction
 
@@ -59,18 +61,28 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
         StoreUnavailable: PostgreSQL did not answer; the hold may or may not exist, and expires if it does.
     """
     with ledger_transaction() as cursor:
-        cursor.execute(_LOCK_ACCOUNT, [hold.account])
-        suspended, available, held, granted = cursor.fetchone() or (False, 0, 0, 0)
-        if (suspended or available < hold.amount) and not _exists(cursor, hold):
-            if suspended:
+        now = _funds_for(cursor, hold)
+        if (now.suspended or room_of(now, hold.quota_cap) < hold.amount) and not _exists(cursor, hold):
+            if now.suspended:
                 raise AccountSuspended(f"account {hold.account} is suspended")
-            raise InsufficientQuota(hold.amount, available, held, granted)
+            cap = hold.quota_cap if now.available >= hold.amount else None
+            raise InsufficientQuota(hold.amount, room_of(now, hold.quota_cap), now.held, now.granted, cap=cap)
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
         if cursor.rowcount:
             budgets.hold(cursor, hold.budgets, hold.amount)
 
 
-_LOCK_ACCOUNT = "SELECT suspended, available, held, granted FROM quotas_account WHERE id = %s FOR UPDATE"
+def _funds_for(cursor: CursorWrapper, hold: Hold) -> Funds:
+    """What the account has, and with what its tier allows it when that is not enough."""
+    now = funds.lock(cursor, hold.account).funds
+    if room_of(now, hold.quota_cap) >= hold.amount or not hold.allowances:
+        return now
+    payer = hold.facts
+    return funds.lock_allowed(
+        cursor,
+        funds.Owner(hold.account, payer.payer_kind, payer.payer_id, payer.provider, hold.tier, hold.allowances),
+    ).funds
+
 
 _TAKE_HOLD = """
 WITH taken AS (
@@ -197,6 +209,8 @@ def _expire(account: UUID, hold_id: UUID) -> bool:
 
 _STILL_OVERDUE = "AND status = 'HELD' AND expires_at < statement_timestamp() FOR UPDATE SKIP LOCKED"
 
+_LOCK_ACCOUNT = "SELECT available FROM quotas_account WHERE id = %s FOR UPDATE"
+
 _LOCK_HOLD = """
 SELECT amount, status, progress, charged, absorbed,
        (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budgets, facts::text
@@ -215,7 +229,7 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
     return _Locked(
         id=hold,
         account=account,
-        available=balances[1],
+        available=balances[0],
         amount=amount,
         status=Status(status),
         progress=progress,
@@ -231,7 +245,7 @@ def _end(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, status: S
     parts = domain.split(tokens=settlement.tokens, held=hold.amount, available=hold.available)
     charged = parts.from_hold + parts.from_available
     _post(cursor, hold, domain.entries_of_end(parts))
-    at = _mark(cursor, hold, status, charged=charged, absorbed=parts.absorbed)
+    at = _mark(cursor, hold, settlement, Ended(status, charged, parts.absorbed))
     budgets.move(cursor, hold.budgets, released=hold.amount, charged=charged)
     moved = usage.Charge(charged, hold.amount, parts.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=False))
@@ -245,7 +259,7 @@ def _correct(cursor: CursorWrapper, hold: _Locked, settlement: Settlement) -> Se
     charged, absorbed = hold.charged + correction.charged, hold.absorbed + correction.absorbed
     _post(cursor, hold, domain.entries_of_correction(correction))
     status = Status.SETTLED if settlement.tokens else Status.RELEASED
-    at = _mark(cursor, hold, status, charged=charged, absorbed=absorbed)
+    at = _mark(cursor, hold, settlement, Ended(status, charged, absorbed))
     budgets.move(cursor, hold.budgets, released=0, charged=correction.charged)
     moved = usage.Charge(correction.charged, 0, correction.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=True))
@@ -281,14 +295,15 @@ FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(debits)s::text[], %(credits)s:
 """
 
 
-def _mark(cursor: CursorWrapper, hold: _Locked, status: Status, *, charged: int, absorbed: int) -> datetime:
-    cursor.execute(_END_HOLD, [status.value, charged, absorbed, hold.account, hold.id])
+def _mark(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, ended: Ended) -> datetime:
+    ending = json.dumps(usage.ending_of(settlement))
+    cursor.execute(_END_HOLD, [ended.status.value, ended.charged, ended.absorbed, ending, hold.account, hold.id])
     ended_at: datetime = cursor.fetchone()[0]
     return ended_at
 
 
 _END_HOLD = """
-UPDATE quotas_hold SET status = %s, charged = %s, absorbed = %s, ended_at = clock_timestamp()
+UPDATE quotas_hold SET status = %s, charged = %s, absorbed = %s, ending = %s, ended_at = clock_timestamp()
 WHERE account_id = %s AND id = %s
 RETURNING ended_at
 """
@@ -307,11 +322,21 @@ def _event(hold: _Locked, settlement: Settlement, moved: usage.Charge, at: datet
     )
 
 
-def grant(
-    *, payer_kind: str, payer_id: UUID, provider: str, tokens: int, grant_id: UUID, reason: str, actor: str
+def grant(  # noqa: PLR0913 (all by name)
+    *,
+    payer_kind: str,
+    payer_id: UUID,
+    provider: str,
+    tokens: int,
+    grant_id: UUID,
+    reason: str,
+    actor: str,
+    expires_at: datetime | None = None,
+    kind: str = "grant",
 ) -> Account:
     """Give a payer ``tokens`` to spend with a provider, opening the account where there is none.
 
+    They are a lot of ``kind`` (grant, allowance, purchase, correction): what is left of it at ``expires_at`` expires.
     A grant whose ``grant_id`` this account has had changes nothing. Returns the account as it is then.
 
     Raises:
@@ -322,21 +347,20 @@ def grant(
         raise ValueError(f"a grant lies within 1 … {MAX_TOKENS} tokens, not {tokens}")
     account = domain.account_id(payer_kind, payer_id, provider)
     with ledger_transaction() as cursor:
-        cursor.execute(_OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
+        cursor.execute(funds.OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
         cursor.execute(_LOCK_ACCOUNT, [account])
+        lots.add_lot(cursor, account, grant_id, kind=kind, expires_at=expires_at)
         cursor.execute(_GRANT, [account, uuid7(), Code.GRANT.value, tokens, grant_id, reason, actor])
         is_first = bool(cursor.rowcount)
         now = balance(account)
         if is_first:
             before = {"granted": now.granted - tokens}
             after = {"granted": now.granted, "tokens": tokens, "grant_id": str(grant_id), "provider": provider}
+            if expires_at is not None:
+                after["expires_at"] = expires_at.isoformat()
             record("account.granted", _subject(account, payer_kind, payer_id), before, after, reason=reason)
         return now
 
-
-_OPEN_ACCOUNT = """
-INSERT INTO quotas_account (id, payer_kind, payer_id, provider) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
-"""
 
 _GRANT = """
 INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref, reason, actor)

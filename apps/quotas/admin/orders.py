@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.decorators import display
 
@@ -129,9 +130,8 @@ class OrderAdmin(LedgerAdmin):
     @display(description="ordered by")
     def orderer(self, order: Order) -> str:
         """The way to whoever ordered it; a command is nobody."""
-        return to_row("accounts_user", order.requested_by_id, order.requester) if order.requested_by_id else (
-            order.requester
-        )  # fmt: skip
+        by = order.requested_by_id
+        return to_row("accounts_user", by, order.requester) if by else order.requester
 
     @display(description="transfers")
     def transfers(self, order: Order) -> str:
@@ -172,8 +172,9 @@ class OrderAdmin(LedgerAdmin):
         obj.refresh_from_db()
         _say(request, made)
 
-    def message_user(self, request: HttpRequest, message: str, *args: Any, **kwargs: Any) -> None:
-        """The theme's own "was added successfully" would say that an order is done which only waits."""
+    def response_add(self, request: HttpRequest, obj: Order, post_url_continue: str | None = None) -> HttpResponse:
+        """To the list, with what became of the order; "was added successfully" would say too much."""
+        return redirect("admin:quotas_order_changelist")
 
     @admin.action(description="Approve", permissions=["approve"])
     def approve(self, request: HttpRequest, queryset: QuerySet[Order]) -> HttpResponse | None:

@@ -5,7 +5,7 @@ hands.
 from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -24,7 +24,7 @@ from apps.quotas.api import (
     suspend,
 )
 from apps.quotas.models import Lot
-from tests.integration.quotas.needs import leased, leases_of, need_of, topped_up
+from tests.integration.quotas.needs import as_owner, leased, leases_of, need_of, topped_up
 from tests.integration.quotas.payers import entries, funded_account
 from tests.integration.quotas.threads import at_once
 
@@ -68,11 +68,8 @@ def test_a_young_lease_that_was_not_seen_may_be_on_its_way() -> None:
     assert leased(account, 10).epoch == first.epoch + 1
 
 
-def _age(account: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        cursor.execute("UPDATE quotas_lease SET state = state WHERE account_id = %s", [account])
-    _as_owner("UPDATE quotas_lease SET opened_at = opened_at - interval '3 seconds' WHERE account_id = %s", account)
+def _age(account: UUID) -> None:
+    as_owner("UPDATE quotas_lease SET opened_at = opened_at - interval '3 seconds' WHERE account_id = %s", account)
 
 
 def test_a_gateway_of_another_generation_looks_again() -> None:
