@@ -5,6 +5,7 @@ id that the connection read when it connected, and ``call.args``, and gives the 
 ``docs/accounting.md`` is the protocol. :class:`Limiter` is a client for those who may wait.
 """
 
+from apps.limiter.client import Limiter
 from apps.limiter.domain import FOREVER_MS, Bucket, Decision, Mode, Policy, Strategy
 from apps.limiter.keys import (
     SHARDS,
@@ -106,6 +107,7 @@ __all__ = [
     "Extended",
     "ExtendedKind",
     "Library",
+    "Limiter",
     "Mark",
     "Mode",
     "Order",

@@ -232,13 +232,16 @@ def settled(state: State, policy: Policy, now_ms: int) -> State:
 
 
 def count_request(state: State, per_minute: int, now_ms: int) -> tuple[State, int]:
-    """Count a request against requests per minute. Returns the state and 0, or what was and how many ms to wait."""
+    """Count a request against requests per minute. Returns the state at ``now_ms`` and how many ms to wait.
+
+    0: it was counted. A refusal counts nothing.
+    """
     elapsed = min(max(now_ms - state.updated_ms, 0), drain_ms(state.level_micro, per_minute))
-    level, at = max(state.level_micro - elapsed * per_minute, 0) + REQUEST, max(state.updated_ms, now_ms)
-    excess = level - per_minute * REQUEST
+    level, at = max(state.level_micro - elapsed * per_minute, 0), max(state.updated_ms, now_ms)
+    excess = level + REQUEST - per_minute * REQUEST
     if excess > 0:
-        return state, at - now_ms + drain_ms(excess, per_minute)
-    return State(level, at), 0
+        return State(level, at), at - now_ms + drain_ms(excess, per_minute)
+    return State(level + REQUEST, at), 0
 
 
 def empty_in_ms(now: State, policy: Policy, now_ms: int) -> int:

@@ -1,6 +1,5 @@
 """The outbox's only door: events written with their fact. The relay sends them later."""
 
-from apps.outbox.selectors import data_of
-from apps.outbox.services import append
+from apps.outbox.services import append, append_all
 
-__all__ = ["append", "data_of"]
+__all__ = ["append", "append_all"]

@@ -40,7 +40,7 @@ from apps.quotas.orders import order, revoke
 from apps.quotas.orders import pursue as pursue_orders
 from apps.quotas.selectors import balance, balances_of, budget_of, check_identities
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
-from apps.quotas.spools import close_spool, register_spool, report_spool, write_off_spool
+from apps.quotas.spools import Stamp, close_spool, register_spool, report_spool, write_off_spool
 
 __all__ = [
     "GRANT_MS",
@@ -66,6 +66,7 @@ __all__ = [
     "Settled",
     "Settlement",
     "SpoolReport",
+    "Stamp",
     "account_id",
     "allowance_id",
     "balance",

@@ -114,8 +114,10 @@ class Booking:
 
 
 def return_ref(entry: Entry) -> UUID:
-    """What the RETURN transfer of an entry refers to; it is booked once."""
-    return uuid5(entry.subject, "swept") if entry.kind == SWEPT else entry.subject
+    """What the RETURN transfer of an entry refers to: a hold may bring tokens back as it ends, is swept, and is
+    freed.
+    """
+    return entry.subject if entry.kind == RETURNED else uuid5(entry.subject, f"return:{entry.kind}")
 
 
 def book(

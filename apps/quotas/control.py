@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
 from apps.config.api import LEDGER, touch
+from apps.quotas.leases import GRANT_MS
 from apps.quotas.transactions import ledger_transaction
 
 LONGEST_TICK_MS = 5_000
@@ -66,14 +68,18 @@ def bump_generation(reason: str) -> int:
     with ledger_transaction() as cursor:
         cursor.execute("UPDATE quotas_control SET generation = generation + 1 RETURNING generation")
         generation = int(cursor.fetchone()[0])
-        cursor.execute(_DOUBT_ALL)
+        cursor.execute(_DOUBT_ALL, [settings.QUOTA_LEASE_SECONDS * 1000 + GRANT_MS])
         record("ledger.generation", _SUBJECT, {"generation": generation - 1}, {"generation": generation}, reason=reason)
         touch(LEDGER)
         return generation
 
 
+# Rows are as old as the backup: their purses may have been prolonged since, and gateways have not heard yet.
 _DOUBT_ALL = """
-UPDATE quotas_lease SET state = 'DOUBT', doubt = 'generation', doubted_at = clock_timestamp() WHERE state = 'OPEN'
+UPDATE quotas_lease SET
+    state = 'DOUBT', doubt = 'generation', doubted_at = coalesce(doubted_at, clock_timestamp()),
+    expires_tick = greatest(expires_tick, (SELECT tick FROM quotas_control) + %s)
+WHERE state <> 'CLOSED'
 """
 
 

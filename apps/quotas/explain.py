@@ -86,6 +86,8 @@ def _admitted(receipt: Receipt) -> Explanation:
         ended_at=hold.ended_at,
         reservation=str(hold.id),
         ending=ending,
+        cost_micro=receipt.cost_micro,
+        currency=str(receipt.facts["currency"]),
         moved=receipt.transfers,
     )
     return Explanation(

@@ -80,7 +80,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A call that was let through. ``ending`` is what its event says, None while it goes on."""
+    """A call that was let through. ``ending`` is how it ended, None while it goes on."""
 
     at: datetime
     payer: str
@@ -93,6 +93,8 @@ class Admitted:
     ended_at: datetime | None
     reservation: str
     ending: Mapping[str, Any] | None
+    cost_micro: int | None
+    currency: str
     moved: Sequence[Moved]
 
 
@@ -141,7 +143,7 @@ def told_admitted(call: Admitted) -> list[str]:
     ]
     if call.moved:
         said.append("In the ledger: " + "; ".join(map(_movement, call.moved)) + ".")
-    return [*said, *_event(call)]
+    return [*said, *_used(call)]
 
 
 def _ending(call: Admitted) -> Iterator[str]:
@@ -156,20 +158,13 @@ def _ending(call: Admitted) -> Iterator[str]:
         yield f"{call.absorbed:,} more tokens were used than the account could pay: the house bore them."
 
 
-def _event(call: Admitted) -> Iterator[str]:
+def _used(call: Admitted) -> Iterator[str]:
     if call.ending is None:
-        if call.state != "held":
-            yield "Its event is not here any more."
         return
-    used = call.ending.get("tokens") or {}
-    source = SOURCES.get(str(call.ending.get("usage_source")), "")
-    if used:
-        kinds = f"{used['input']:,} tokens in ({used['cached_input']:,} cached), {used['output']:,} out"
-        yield f"Used: {kinds}, {source}."
-    price = call.ending.get("price") or {}
-    if price:
-        cost = call.ending.get("cost_micro", 0)
-        yield f"The provider's price of that is {cost:,} millionths of a {price['currency']}."
+    used, source = call.ending["usage"], SOURCES.get(str(call.ending.get("usage_source")), "")
+    yield f"Used: {used['input']:,} tokens in ({used['cached_input']:,} cached), {used['output']:,} out, {source}."
+    if call.cost_micro is not None:
+        yield f"The provider's price of that is {call.cost_micro:,} millionths of a {call.currency}."
 
 
 def _movement(moved: Moved) -> str:

@@ -40,8 +40,7 @@ def limits_of(payer: Payer) -> list[Limits]:
     """
     tier = payers.tier(payer)
     accounts = {payer.account(provider): provider for provider in enabled_providers()}
-    gauges = gauges_of(accounts) if accounts else {}
-    return [_limits(provider, tier, gauges[account]) for account, provider in accounts.items()]
+    return [_limits(provider, tier, gauges_of(account)) for account, provider in accounts.items()]
 
 
 def policy_of(tier: Tier) -> Policy:

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
-import redis
 import structlog
 from django.conf import settings
 
 from apps.core.errors import StoreUnavailable
-from apps.limiter.api import bucket_key, decode_purse, purse_key, requests_key
+from apps.limiter.api import Limiter, bucket_key, decode_purse, purse_key, requests_key, shard_of
 from apps.quotas.remaining import Purse
 
 TIMEOUT_SECONDS = 0.5
-_CLUSTER = "redis+cluster://"
 
 log = structlog.get_logger(__name__)
 
@@ -33,29 +31,28 @@ class Gauges:
 
 
 def purses_of(accounts: Iterable[UUID]) -> dict[UUID, Purse]:
-    """Purses by account, in one trip; none where the quota store does not answer."""
-    wanted = list(accounts)
+    """Purses by account; none where the quota store does not answer."""
     try:
-        found = [_purse(fields) for fields in _read([purse_key(account) for account in wanted])]
+        found = {account: _purse(_fields(account, purse_key(account))) for account in accounts}
     except StoreUnavailable as error:
         log.warning("purses.unknown", reason=str(error))
         return {}
-    return {account: purse for account, purse in zip(wanted, found, strict=True) if purse is not None}
+    return {account: purse for account, purse in found.items() if purse is not None}
 
 
-def gauges_of(accounts: Iterable[UUID]) -> dict[UUID, Gauges]:
-    """What the limits of accounts are measured by.
+def gauges_of(account: UUID) -> Gauges:
+    """What the limits of an account are measured by.
 
     Raises:
         StoreUnavailable: the quota store did not answer.
     """
-    wanted = list(accounts)
-    keys = [key(account) for account in wanted for key in (bucket_key, requests_key, purse_key)]
-    now_ms, read = _clock(), _read(keys)
-    return {
-        account: Gauges(read[3 * at], read[3 * at + 1], _purse(read[3 * at + 2]), now_ms)
-        for at, account in enumerate(wanted)
-    }
+    seconds, micro = cast("tuple[bytes, bytes]", limiter().ask(shard_of(account), "TIME"))
+    return Gauges(
+        bucket=_fields(account, bucket_key(account)),
+        requests=_fields(account, requests_key(account)),
+        purse=_purse(_fields(account, purse_key(account))),
+        now_ms=int(seconds) * 1000 + int(micro) // 1000,
+    )
 
 
 def _purse(fields: Fields) -> Purse | None:
@@ -66,29 +63,16 @@ def _purse(fields: Fields) -> Purse | None:
     return Purse(purse.epoch, purse.granted, purse.available, held, purse.spent, purse.returned, purse.live)
 
 
-def _read(keys: list[str]) -> list[Fields]:
-    try:
-        with store().pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.hgetall(key)
-            return cast("list[Fields]", pipeline.execute())
-    except redis.RedisError as error:
-        raise StoreUnavailable("the quota store did not answer") from error
-
-
-def _clock() -> int:
-    try:
-        seconds, micro = cast("tuple[int, int]", store().time())
-    except redis.RedisError as error:
-        raise StoreUnavailable("the quota store did not answer") from error
-    return seconds * 1000 + micro // 1000
+def _fields(account: UUID, key: str) -> Fields:
+    reply = cast("list[bytes]", limiter().ask(shard_of(account), "HGETALL", key))
+    return dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 @cache
-def store() -> Any:
-    """A client of the quota store: of one server, or of a cluster, by the URL."""
-    url: str = settings.QUOTA_REDIS_URL
-    patience = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-    if url.startswith(_CLUSTER):
-        return redis.RedisCluster.from_url(url.replace(_CLUSTER, "redis://"), **patience)
-    return redis.Redis.from_url(url, **patience)
+def limiter() -> Limiter:
+    """This process's client of the quota store.
+
+    Raises:
+        StoreUnavailable: it is a cluster, and none of it answers.
+    """
+    return Limiter(settings.QUOTA_REDIS_URL, timeout_s=TIMEOUT_SECONDS)

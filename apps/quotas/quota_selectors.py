@@ -1,4 +1,4 @@
-"""Reads of what payers may still spend: the ledger in one statement, and the purses of the quota store in one trip."""
+"""Reads of what payers may still spend: the ledger in one statement, and the purses of the quota store."""
 
 import json
 from collections.abc import Iterable, Sequence

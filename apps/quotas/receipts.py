@@ -1,6 +1,6 @@
-"""A call's receipt: what was held for it, what it cost, and why. From its hold, its events and its transfers."""
+"""A call's receipt: what was held for it, what it cost, and why. From its hold and its transfers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,12 @@ from django.db.models import Q, QuerySet
 
 from apps.core.errors import NotFound
 from apps.core.http.caller import Caller
-from apps.outbox import api as outbox
+from apps.core.units import Usage
 from apps.quotas import payers
+from apps.quotas.domain import facts_from_json
 from apps.quotas.models import Account, Hold, Transfer
 from apps.quotas.payers import Payer
-from apps.quotas.usage import event_id
+from apps.quotas.usage import cost_micro
 
 CLOCKS_APART = timedelta(minutes=5)
 """Ids carry a gateway's clock and times the database's: by so much a range of ids is wider than its range of times."""
@@ -38,7 +39,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One call. ``facts`` are what was known before it left; ``ending`` is what its event says, once it ended."""
+    """One call. ``facts`` are what was known before it left; ``ending`` is how it ended, None while it goes on."""
 
     hold: Hold
     payer: Payer
@@ -52,6 +53,13 @@ class Receipt:
         """Where the hold stands."""
         return str(self.hold.status).lower()
 
+    @property
+    def cost_micro(self) -> int | None:
+        """What the provider asks for it, in micro-currency; None while it goes on."""
+        if self.ending is None:
+            return None
+        return cost_micro(Usage(**self.ending["usage"]), facts_from_json(dict(self.facts)))
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -64,7 +72,7 @@ class Wanted:
 
 
 def receipt(caller: Caller, hold_id: UUID) -> Receipt:
-    """The receipt of one call, with its transfers. Four queries, and those that say whose it is.
+    """The receipt of one call, with its transfers. Two queries, and those that say whose it is.
 
     Raises:
         NotFound: there is none, or it is none of the caller's payers'.
@@ -156,24 +164,18 @@ def with_transfers(holds: "QuerySet[Hold] | list[Hold]") -> list[Receipt]:
     return _receipts(rows, moved)
 
 
-def _receipts(holds: list[Hold], moved: Mapping[UUID, Sequence[Moved]] | None = None) -> list[Receipt]:
-    endings = outbox.data_of([name for hold in holds for name in _events(hold)])
+def _receipts(holds: Iterable[Hold], moved: Mapping[UUID, Sequence[Moved]] | None = None) -> list[Receipt]:
     return [
         Receipt(
             hold=hold,
             payer=Payer(hold.account.payer_kind, hold.account.payer_id),
             provider=hold.account.provider,
             facts=hold.facts,
-            ending=next((endings[name] for name in _events(hold) if name in endings), None),
+            ending=hold.ending,
             transfers=(moved or {}).get(hold.id, ()),
         )
         for hold in holds
     ]
-
-
-def _events(hold: Hold) -> tuple[UUID, UUID]:
-    """The events of a call's end, the one that knows most first: a correction knows what an expiry did not."""
-    return event_id(hold.id, corrects=True), event_id(hold.id, corrects=False)
 
 
 def _holds() -> QuerySet[Hold]:

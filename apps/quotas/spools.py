@@ -1,5 +1,7 @@
 """Gateways' spools as the ledger knows them: no lease closes while one of them may still hold calls of its time."""
 
+from dataclasses import dataclass
+
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
@@ -7,33 +9,62 @@ from apps.quotas.leases import SpoolReport
 from apps.quotas.transactions import ledger_transaction
 
 
-def register_spool(spool_id: str, host: str) -> None:
-    """Make a spool known, before its process admits its first call.
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A moment of the ledger's own clock, and the generation that it belongs to."""
+
+    tick: int
+    generation: int
+
+
+def register_spool(spool_id: str, host: str) -> Stamp:
+    """Make a spool known, before its process admits its first call. What it reports next is as of the answer.
 
     Raises:
         StoreUnavailable: PostgreSQL did not answer; admit nothing yet.
     """
-    report_spool(spool_id, host, oldest_age_ms=None, pending=0)
+    with ledger_transaction() as cursor:
+        cursor.execute(_REGISTER, [spool_id, host])
+        return Stamp(*cursor.fetchone())
 
 
-def report_spool(spool_id: str, host: str, *, oldest_age_ms: int | None, pending: int) -> None:
+_REGISTER = """
+WITH control AS (SELECT tick, generation FROM quotas_control), made AS (
+    INSERT INTO quotas_spool (id, host, reported_tick) SELECT %s, %s, tick FROM control
+    ON CONFLICT (id) DO UPDATE SET state = 'OPEN', ended_at = NULL, reason = ''
+)
+SELECT tick, generation FROM control
+"""
+
+
+def report_spool(spool_id: str, host: str, *, oldest_age_ms: int | None, pending: int, as_of: Stamp) -> Stamp:
     """Say for how long the spool's oldest entry has waited for the ledger (None: nothing waits), and how many do.
 
-    A spool that was closed or written off and reports again is there again.
+    ``as_of`` is what the report before was answered, or the registration. So a report is never taken for newer than
+    what it tells of, however long its process was frozen before it arrived; one from before a restore says nothing. A
+    spool that was closed or written off and reports again is there again.
 
     Raises:
         StoreUnavailable: PostgreSQL did not answer.
     """
     with ledger_transaction() as cursor:
-        cursor.execute(_REPORT, {"id": spool_id, "host": host, "age": oldest_age_ms, "pending": pending})
+        report = {"id": spool_id, "host": host, "age": oldest_age_ms, "pending": pending}
+        cursor.execute(_REPORT, report | {"tick": as_of.tick, "generation": as_of.generation})
+        return Stamp(*cursor.fetchone())
 
 
 _REPORT = """
-INSERT INTO quotas_spool AS spool (id, host, pending, reported_tick, oldest_tick)
-SELECT %(id)s, %(host)s, %(pending)s, tick, tick - %(age)s::bigint FROM quotas_control
-ON CONFLICT (id) DO UPDATE SET
-    host = excluded.host, pending = excluded.pending, reported_at = clock_timestamp(), state = 'OPEN', ended_at = NULL,
-    reported_tick = excluded.reported_tick, oldest_tick = excluded.oldest_tick, reason = ''
+WITH control AS (
+    SELECT tick, generation, CASE WHEN generation = %(generation)s THEN least(%(tick)s, tick) ELSE 0 END AS told
+    FROM quotas_control
+), made AS (
+    INSERT INTO quotas_spool (id, host, pending, reported_tick, oldest_tick)
+    SELECT %(id)s, %(host)s, %(pending)s, told, told - %(age)s::bigint FROM control
+    ON CONFLICT (id) DO UPDATE SET
+        host = excluded.host, pending = excluded.pending, reported_at = clock_timestamp(), state = 'OPEN',
+        ended_at = NULL, reported_tick = excluded.reported_tick, oldest_tick = excluded.oldest_tick, reason = ''
+)
+SELECT tick, generation FROM control
 """
 
 

@@ -73,6 +73,19 @@ class UsageData(TypedDict):
     occurred_at: str
 
 
+class DeniedData(TypedDict):
+    """Data of a ``token-usage`` event of calls that a limit refused: how many of a payer's in one second, and why."""
+
+    account_id: str
+    payer_kind: str
+    payer_id: str
+    provider: str
+    allowed: bool
+    reason: str
+    count: int
+    occurred_at: str
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one end or correction moved, in tokens."""
@@ -129,6 +142,20 @@ def data_of(
         "request_id": facts.request_id,
         "reservation_id": str(settlement.hold),
         "corrects": str(settlement.hold) if corrects else None,
+        "occurred_at": occurred_at.isoformat(),
+    }
+
+
+def denied_data(account: UUID, told: Mapping[str, Any], *, occurred_at: datetime) -> DeniedData:
+    """What a gateway has counted of refusals."""
+    return {
+        "account_id": str(account),
+        "payer_kind": told["payer_kind"],
+        "payer_id": told["payer_id"],
+        "provider": told["provider"],
+        "allowed": False,
+        "reason": told["reason"],
+        "count": int(told["count"]),
         "occurred_at": occurred_at.isoformat(),
     }
 

@@ -129,6 +129,7 @@ CREATE TABLE quotas_budget_lease (
     granted     bigint NOT NULL CHECK (granted >= 0),
     settled     bigint NOT NULL DEFAULT 0 CHECK (settled >= 0),
     returned    bigint NOT NULL DEFAULT 0 CHECK (returned >= 0),
+    returned_by uuid,                           -- the latest return that brought no tokens, which has no transfer
     PRIMARY KEY (account_id, epoch, budget_id),
     CONSTRAINT quotas_budget_lease_bounds CHECK (settled + returned <= granted)
 ) WITH (fillfactor = 50);
@@ -137,7 +138,9 @@ CREATE INDEX quotas_budget_lease_budget ON quotas_budget_lease (budget_id);
 
 -- Holds: several budgets, the lease that they were taken from, and how their calls ended.
 DROP INDEX quotas_hold_budget;
+ALTER TABLE quotas_hold DROP CONSTRAINT quotas_hold_amount_check;
 ALTER TABLE quotas_hold
+    ADD CONSTRAINT quotas_hold_amount_check CHECK (amount BETWEEN 0 AND 9000000000000000),
     ADD COLUMN budgets text[] NOT NULL DEFAULT '{}',
     ADD COLUMN epoch bigint,                    -- null: taken by a row lock
     ADD COLUMN ending jsonb;                    -- usage, outcome, status, times; null while it is held
@@ -372,7 +375,7 @@ BEGIN
         'closed_at, journal, entry) ON quotas_lease TO %I', application
     );
     EXECUTE format('GRANT UPDATE (applied) ON quotas_lease_part TO %I', application);
-    EXECUTE format('GRANT UPDATE (granted, settled, returned) ON quotas_budget_lease TO %I', application);
+    EXECUTE format('GRANT UPDATE (granted, settled, returned, returned_by) ON quotas_budget_lease TO %I', application);
     EXECUTE format('GRANT INSERT, UPDATE ON quotas_spool, quotas_dead_event TO %I', application);
     EXECUTE format('GRANT UPDATE (generation, closing_frozen, frozen_because, tick) ON quotas_control TO %I', application);
 END

@@ -61,13 +61,13 @@ class RowSerializer(serializers.Serializer[Any]):
     held = serializers.IntegerField(source="hold.amount")
     charged = serializers.IntegerField(source="hold.charged")
     absorbed = serializers.IntegerField(source="hold.absorbed", help_text="What the house bore.")
-    tokens = UsedSerializer(source="ending.tokens", allow_null=True)
+    tokens = UsedSerializer(source="ending.usage", allow_null=True)
     usageSource = serializers.CharField(
         source="ending.usage_source", allow_null=True, help_text="provider, counted, estimated or none."
     )
     price = PriceThenSerializer(source="facts")
     costMicro = serializers.IntegerField(
-        source="ending.cost_micro", allow_null=True, help_text="Micro-units of price.currency."
+        source="cost_micro", allow_null=True, help_text="Micro-units of price.currency."
     )
     latencyMs = serializers.IntegerField(source="ending.latency_ms", allow_null=True)
     firstByteMs = serializers.IntegerField(source="ending.first_byte_ms", allow_null=True)

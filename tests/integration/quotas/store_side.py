@@ -5,7 +5,6 @@ from uuid import UUID
 
 from apps.core.ids import uuid7
 from apps.limiter.api import (
-    LIBRARY,
     Admitted,
     AppliedKind,
     Bucket,
@@ -18,10 +17,11 @@ from apps.limiter.api import (
     grant_call,
     reserve_call,
     settle_call,
+    shard_of,
     topup_call,
 )
 from apps.quotas.api import Part
-from apps.quotas.purses import store
+from apps.quotas.purses import limiter
 from tests.integration.quotas.needs import leased
 
 T = TypeVar("T")
@@ -33,14 +33,12 @@ SOON_MS = 4_000_000_000_000
 
 def run(call: Call[T]) -> T:
     """The reply of a function, as a gateway's connection would get it."""
-    store().function_load(LIBRARY.text, replace=True)
-    run_id = store().info("server")["run_id"]
-    return call.decode(store().fcall(call.function, len(call.keys), *call.keys, run_id, *call.args))
+    return limiter().run(call)
 
 
 def lend(account: UUID, amount: int, **more: Any) -> Part:
     """A part of a lease, in the purse."""
-    run_id = store().info("server")["run_id"]
+    run_id = limiter().run_id(shard_of(account))
     part = leased(account, amount, run_id=run_id, **more)
     put(part)
     return part

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import Role, User
+from apps.limiter.api import shard_of
 from apps.orgs.api import assign_tier
 from apps.orgs.models import Allowance, Tier
 from apps.quotas import api as quotas
@@ -95,7 +96,7 @@ def test_a_part_that_is_still_on_its_way_is_remaining(owner: Calls) -> None:
 def test_tokens_of_a_lost_purse_are_in_doubt(owner: Calls) -> None:
     account = funded("user", owner.id, 1000)
     part = store_side.lend(account, 50)
-    purses.store().delete(purses.purse_key(account))
+    purses.limiter().ask(shard_of(account), "DEL", purses.purse_key(account))
     leased(account, 50, run_id="somewhere", seen_epoch=part.epoch)
     body = _own(owner)
 
@@ -112,9 +113,9 @@ def test_without_the_quota_store_what_is_lent_counts_as_remaining(owner: Calls, 
 @pytest.fixture
 def no_store(settings: Any) -> Any:
     settings.QUOTA_REDIS_URL = "redis://127.0.0.1:1/0"
-    purses.store.cache_clear()
+    purses.limiter.cache_clear()
     yield
-    purses.store.cache_clear()
+    purses.limiter.cache_clear()
 
 
 @pytest.fixture
