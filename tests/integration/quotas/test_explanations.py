@@ -75,9 +75,9 @@ def test_a_refusal_says_which_limit_and_when_it_would_have_passed(cache: redis.R
         "name": "bucket", "value": 1000, "used": 950, "held": None, "needed": 100, "passesInMs": 5000,
         "passesAt": "2026-11-28T12:00:05Z",
     }  # fmt: skip
+    what, code = "gpt-4o-mini at openai", "rate_limit_exceeded"
     assert call["sentences"] == [
-        f"2026-11-28 12:00:00.000 UTC: a call of gpt-4o-mini at openai for the user {owner.id} was refused with 429"
-        " rate_limit_exceeded.",
+        f"2026-11-28 12:00:00.000 UTC: a call of {what} for the user {owner.id} was refused with 429 {code}.",
         "The caller was told: Too many tokens.",
         "The limit was bucket: 1,000.",
         "At that moment 950 were used, the call needed 100.",
