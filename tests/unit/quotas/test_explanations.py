@@ -42,7 +42,8 @@ def test_a_refusal_without_a_limit_names_none() -> None:
 def _admitted(state: str = "settled", outcome: str | None = "completed", source: str = "provider", **more: int) -> str:
     amounts = {"held": 100, "charged": 42, "absorbed": 0, **more}
     ending = None if outcome is None else {"outcome": outcome, "usage_source": source, "usage": USAGE}
-    call = Admitted(AT, "the user x", "openai", "m", state, amounts["held"], amounts["charged"], amounts["absorbed"], AT,
+    held, charged, absorbed = amounts.values()
+    call = Admitted(AT, "the user x", "openai", "m", state, held, charged, absorbed, AT,
                     "r", ending, 13 if ending else None, "USD", ())  # fmt: skip
     return " ".join(told_admitted(call))
 
