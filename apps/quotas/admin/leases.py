@@ -62,7 +62,7 @@ class LeaseAdmin(LedgerAdmin):
     search_help_text = "Account id or lease id"
     list_display = (
         "opened_at", "state_label", "account_link", "epoch", "granted_tokens", "settled_tokens", "returned_tokens",
-        "out_tokens", "expires_at", "why",
+        "out_tokens", "why",
     )  # fmt: skip
     list_filter: ClassVar = ["state", "opened_at"]
     list_select_related: ClassVar = ["account"]
@@ -91,7 +91,7 @@ class LeaseAdmin(LedgerAdmin):
         """What is neither spent nor back."""
         return f"{lease.granted - lease.settled - lease.returned:,}"
 
-    @display(description="in doubt because of")
+    @display(description="doubt")
     def why(self, lease: Lease) -> str:
         """What put it in doubt."""
         return lease.doubt or "-"

@@ -115,7 +115,7 @@ class AccountAdmin(LedgerAdmin):
     search_help_text = "Account id or payer id"
     list_display = (
         "number", "payer", "provider", "state",
-        "granted_tokens", "available_tokens", "leased_tokens", "held_tokens", "spent_tokens", "holds", "transfers",
+        "granted_tokens", "available_tokens", "leased_tokens", "held_tokens", "spent_tokens", "holds",
     )  # fmt: skip
     list_filter: ClassVar = ["provider", "suspended", "payer_kind"]
     fieldsets: ClassVar = [

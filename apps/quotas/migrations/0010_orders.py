@@ -101,9 +101,17 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "requester",
-                    models.CharField(editable=False, help_text="Their name, or the command's.", max_length=200),
+                    models.CharField(
+                        editable=False,
+                        help_text="Their name, or the command's.",
+                        max_length=200,
+                        verbose_name="ordered by",
+                    ),
                 ),
-                ("requested_at", models.DateTimeField(db_default=Now(), editable=False)),
+                (
+                    "requested_at",
+                    models.DateTimeField(db_default=Now(), editable=False, verbose_name="ordered at"),
+                ),
                 ("decided_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "outcome",
@@ -160,6 +168,14 @@ class Migration(migrations.Migration):
                         name="quotas_order_open",
                     ),
                 ],
+            },
+        ),
+        migrations.AlterModelOptions(
+            "control",
+            {
+                "default_permissions": ("view", "change"),
+                "verbose_name": "ledger",
+                "verbose_name_plural": "ledger",
             },
         ),
         migrations.RunSQL(RULES, migrations.RunSQL.noop),
