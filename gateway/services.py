@@ -60,6 +60,8 @@ TABLE = (
     Route("/api/v1/tokens", "token", API),
     Route("/api/v1/providers", "token", API),
     Route("/api/v1/rate-limits", "token", API),
+    Route("/api/v1/receipts", "token", API),
+    Route("/api/v1/requests", "token", API),
     Route("/api/v1/analytics", "analytics", API),
     Route("/oauth2/authorize", "auth", BROWSER),
     Route("/oauth2/logout", "auth", BROWSER),

@@ -2,4 +2,4 @@
 
 from leaky_tokens.services import routes_of
 
-urlpatterns = [route for service in ("auth",) for route in routes_of(service)]
+urlpatterns = [route for service in ("auth", "token") for route in routes_of(service)]

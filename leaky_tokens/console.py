@@ -15,6 +15,8 @@ MENU = (
          "Calls: what was set aside, and what was charged"),
         ("Transfers", "receipt_long", "quotas", "transfer",
          "The ledger, entry by entry; nobody edits it"),
+        ("Explain", "contact_support", "quotas", "explainedrequest",
+         "Why a call was refused, or what it cost"),
         ("Lots", "layers", "quotas", "lot",
          "Grants, what remains of them, and when they expire"),
         ("Leases", "swap_horiz", "quotas", "lease",

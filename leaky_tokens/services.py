@@ -7,7 +7,7 @@ Routes = list[URLPattern | URLResolver]
 
 def routes_of(service: str) -> Routes:
     """A service's routes; none for a service whose API is still to come."""
-    return {"auth": _auth}.get(service, list)()
+    return {"auth": _auth, "token": _token}.get(service, list)()
 
 
 def _auth() -> Routes:
@@ -19,3 +19,7 @@ def _auth() -> Routes:
         path("account", include("apps.accounts.pages.urls")),  # after the others: it answers for all of /account
         path("", include("leaky_tokens.openapi.views")),
     ]
+
+
+def _token() -> Routes:
+    return [path("", include("apps.quotas.rest.urls"))]

@@ -18,6 +18,7 @@ from apps.limiter.keys import (
     mark_key,
     purse_key,
     quarantine_key,
+    requests_key,
     shard_of,
     tag_of,
     version_key,
@@ -54,6 +55,7 @@ from apps.limiter.messages import (
     Swept,
     place,
 )
+from apps.limiter.readings import bucket_reading, requests_reading
 from apps.limiter.script import (
     LIBRARY,
     MARK_FIELDS,
@@ -124,6 +126,7 @@ __all__ = [
     "Swept",
     "adjust_call",
     "bucket_key",
+    "bucket_reading",
     "claim_key",
     "dead_key",
     "decode_entry",
@@ -144,6 +147,8 @@ __all__ = [
     "quarantine_key",
     "raise_version_calls",
     "recall_call",
+    "requests_key",
+    "requests_reading",
     "reserve_call",
     "revoke_calls",
     "settle_call",

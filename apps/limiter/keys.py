@@ -56,6 +56,11 @@ def purse_key(account: UUID) -> str:
     return keys_of(account).purse
 
 
+def requests_key(account: UUID) -> str:
+    """``{q07}:rpm:<account>``."""
+    return keys_of(account).rpm
+
+
 def hold_key(account: UUID, hold: UUID) -> str:
     """``{q07}:hold:<id>``."""
     return f"{keys_of(account).tag}:hold:{hold}"

@@ -28,6 +28,11 @@ def catalogue() -> domain.Catalogue:
     return domain.Catalogue(providers, {row.name: _model(row, prices[row.pk]) for row in rows})
 
 
+def enabled_providers() -> list[str]:
+    """Short names of the providers whose models may be called, sorted. One query."""
+    return list(Provider.objects.filter(enabled=True).order_by("slug").values_list("slug", flat=True))
+
+
 def present_price(model_id: UUID, moment: datetime) -> Price | None:
     """The price of a model in force at ``moment``."""
     return Price.objects.filter(model=model_id, starts_at__lte=moment).order_by("-starts_at").first()

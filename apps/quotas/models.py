@@ -327,3 +327,12 @@ class Order(models.Model):
     def __str__(self) -> str:
         wanted = f"{self.get_kind_display()} {self.tokens:,} {self.provider} tokens"
         return f"{wanted}, {self.payer_kind} {self.payer_id}: {self.reason}"
+
+
+class ExplainedRequest(Hold):
+    """What the console's page about one request stands for: calls, found by their request."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "explanation"
+        default_permissions: ClassVar = ("view",)

@@ -69,7 +69,7 @@ class Protocol:
     path: str = ""
 
 
-AUTH, ORG = "/api/v1/auth", "/api/v1/orgs/{org_id}"
+AUTH, ORG, TOKENS = "/api/v1/auth", "/api/v1/orgs/{org_id}", "/api/v1/tokens"
 OWN = Row(kinds=PASSWORD)
 
 ROWS: dict[str, Row | Public | Protocol] = {
@@ -120,6 +120,23 @@ ROWS: dict[str, Row | Public | Protocol] = {
     f"GET {ORG}/api-keys": Row(MANAGERS, WIDE),
     f"DELETE {ORG}/api-keys/{{key_id}}": Row(MANAGERS, WIDE, fresh=("key_id",)),
     "GET /api/v1/audit": Row(MANAGERS, WIDE, query="?orgId={org_id}"),
+    f"GET {TOKENS}/status": Row(),
+    f"GET {TOKENS}/quota": Row(query="?userId={own_id}&provider={provider}"),
+    f"GET {TOKENS}/quota/org": Row(MEMBERS, query="?orgId={org_id}&provider={pool}"),
+    f"POST {TOKENS}/quota/org": Row(
+        frozenset({"operator"}),
+        WIDE,
+        {"stranger": 403},
+        body={"orgId": "{org_id}", "provider": "{pool}", "totalTokens": "1000"},
+    ),
+    f"GET {TOKENS}/quota/org/pools": Row(MEMBERS, query="?orgId={org_id}"),
+    f"GET {TOKENS}/quotas": Row(),
+    f"GET {TOKENS}/statement": Row(query="?userId={own_id}&provider={provider}"),
+    "GET /api/v1/providers/{provider}/quota": Row(),
+    "GET /api/v1/rate-limits/{own_id}": Row(),
+    "GET /api/v1/receipts": Row(),
+    "GET /api/v1/receipts/{receipt_id}": Row(MEMBERS),
+    "GET /api/v1/requests/{request_id}/explanation": Row(MEMBERS),
     "* /v3/api-docs": Protocol(200),
     "* /api/schema/": Protocol(200),
     "* /swagger-ui.html": Protocol(200),

@@ -16,6 +16,7 @@ from apps.orgs import api as orgs
 from apps.orgs import invitations, service_accounts
 from apps.orgs.domain import Standing
 from apps.orgs.models import Organisation
+from tests.functional import spending
 from tests.functional.identities import access_token, client_token
 
 if TYPE_CHECKING:
@@ -101,14 +102,19 @@ class Things:
             "key_id": lambda: accounts.create_api_key(world.people["owner"].user, "org", org_id=world.org.pk)[0].pk,
             "session_id": lambda: _session(_member(world)),
             "address": lambda: f"{uuid4().hex}@example.org",
+            "pool": lambda: spending.pool(world.org.pk),
+            "receipt_id": lambda: spending.call(world.org.pk)[0],
+            "request_id": lambda: spending.call(world.org.pk)[1],
         }
 
     def named(self, name: str, person: Person, *, anew: bool) -> str:
-        """The id of one; ``own_id`` and ``own_key`` are the caller's."""
+        """The id of one; ``own_id`` and ``own_key`` are the caller's, who has tokens with ``provider``."""
         if name == "own_id":
             return str(person.id)
         if name == "own_key":
             return str(accounts.create_api_key(person.user, "own")[0].pk)
+        if name == "provider":
+            return spending.own(person.id)
         if anew or name == "address":
             return self._make[name]()
         if name not in self._kept:

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from apps.core.errors import Conflict, InvalidCredential, LockedOut, NotFound, Refused, Unacceptable
+from apps.core.errors import Conflict, InvalidCredential, LockedOut, NotFound, Refused, StoreUnavailable, Unacceptable
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ _TABLE: tuple[tuple[tuple[type[Exception], ...], tuple[int, str, str, dict[str, 
     ((exceptions.MethodNotAllowed,), (405, "method_not_allowed", "This address does not take this method.", {})),
     ((DjangoPermissionDenied,), (403, "forbidden", "This is not yours to do.", {})),
     (
-        (DatabaseError,),
+        (DatabaseError, StoreUnavailable),
         (503, "store_unavailable", "A store did not answer; nothing was changed.", {"Retry-After": "2"}),
     ),
 )

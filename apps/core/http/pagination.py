@@ -29,14 +29,19 @@ def page(rows: "QuerySet[Row]", cursor: str | None, limit: str | None) -> tuple[
     Raises:
         ApiError: 400, the cursor is none of ours, or the limit is not a number from 1 to :data:`MOST`.
     """
-    size = _size(limit)
+    size = page_size(limit)
     if cursor is not None:
         rows = rows.filter(pk__lt=_position(rows.model, cursor))
     found = list(rows.order_by("-pk")[: size + 1])
     return found[:size], (_cursor(found[size - 1]) if len(found) > size else None)
 
 
-def _size(limit: str | None) -> int:
+def page_size(limit: str | None) -> int:
+    """Rows of a page, from the query parameter as the client wrote it.
+
+    Raises:
+        ApiError: 400, it is not a number from 1 to :data:`MOST`.
+    """
     if limit is None:
         return DEFAULT_LIMIT
     if not _NUMBER.fullmatch(limit) or not 1 <= int(limit) <= MOST:

@@ -1,5 +1,5 @@
 """The console's pages of money, a module by area."""
 
-from apps.quotas.admin import leases, ledger, orders, upkeep
+from apps.quotas.admin import explain, leases, ledger, orders, upkeep
 
-__all__ = ["leases", "ledger", "orders", "upkeep"]
+__all__ = ["explain", "leases", "ledger", "orders", "upkeep"]
