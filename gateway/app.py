@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from importlib import import_module
 from typing import Any
@@ -23,11 +23,11 @@ from gateway.control_plane import (
     RowLockQuota,
     Snapshot,
 )
-from gateway.exchange import Receive, Send
 from gateway.health import Health
 from gateway.last_used import LastUsed
 from gateway.passthrough import Services
 from gateway.reservations import Reservations
+from gateway.server.request import Request
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.http1 import Http1Client
 from gateway.upstream.pool import Pooling
@@ -43,6 +43,9 @@ POOLING = Pooling(
 )
 
 log = structlog.get_logger("gateway")
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Gateway:
@@ -61,13 +64,13 @@ class Gateway:
         self._started = False
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI's entry."""
-        if scope["type"] == "http":
-            await shell.handle(self, scope, receive, send)
-        elif scope["type"] == "lifespan":
+        """ASGI's entry, by which its server starts and stops it. Requests come to :meth:`serve`."""
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+
+    async def serve(self, request: Request) -> None:
+        """Answer one request."""
+        await shell.handle(self, request)
 
     def missing(self) -> list[str]:
         """What start-up has not brought yet."""

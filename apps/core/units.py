@@ -7,6 +7,8 @@ the sum of a call's parts never exceeds the call by more than one token.
 
 from dataclasses import dataclass
 
+import msgspec
+
 MICRO = 1_000_000
 """Micro-tokens in a token: the unit of the bucket's level."""
 
@@ -26,8 +28,7 @@ class Weights:
     output: int = MILLI
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Provider tokens of one call. ``cached_input`` is a part of ``input``, ``reasoning`` a part of ``output``."""
 
     input: int = 0
