@@ -1,26 +1,155 @@
-"""Admission by leaky bucket: what may be poured, and the calls that do it in Valkey.
+"""Admission in Valkey: what may be held, poured and spent there, and the calls that do it.
 
-The limiter knows opaque account ids and no client: whoever holds a connection sends ``call.script``, ``call.keys`` and
-``call.args`` and gives the reply to ``call.decode``.
+The limiter knows opaque ids and no client: whoever holds a connection sends ``FCALL call.function``, the keys, the run
+id that the connection read when it connected, and ``call.args``, and gives the reply to ``call.decode``.
+``docs/accounting.md`` is the protocol. :class:`Limiter` is a client for those who may wait.
 """
 
-from binascii import crc32
-from functools import lru_cache
-from uuid import UUID
+from apps.limiter.client import Limiter
+from apps.limiter.domain import FOREVER_MS, Bucket, Decision, Mode, Policy, Strategy
+from apps.limiter.keys import (
+    SHARDS,
+    bucket_key,
+    claim_key,
+    dead_key,
+    hold_key,
+    journal_key,
+    live_key,
+    mark_key,
+    purse_key,
+    quarantine_key,
+    shard_of,
+    tag_of,
+    version_key,
+)
+from apps.limiter.messages import (
+    JOURNAL_LIMIT,
+    Admitted,
+    Applied,
+    AppliedKind,
+    Beat,
+    BudgetMove,
+    Budgets,
+    Claim,
+    ClaimEnd,
+    Ended,
+    EndedKind,
+    Ending,
+    Entry,
+    EntryKind,
+    Extended,
+    ExtendedKind,
+    Mark,
+    Order,
+    PartOfLease,
+    Pulse,
+    Purse,
+    Recall,
+    Recalled,
+    RecalledKind,
+    Refusal,
+    RefusalKind,
+    Requests,
+    Sweep,
+    Swept,
+    place,
+)
+from apps.limiter.script import (
+    LIBRARY,
+    MARK_FIELDS,
+    Argument,
+    Call,
+    Library,
+    adjust_call,
+    decode_entry,
+    decode_mark,
+    decode_purse,
+    drained_call,
+    extend_call,
+    grant_call,
+    heartbeat_call,
+    note_call,
+    pour_call,
+    raise_version_calls,
+    recall_call,
+    reserve_call,
+    revoke_calls,
+    settle_call,
+    sweep_call,
+    topup_call,
+)
 
-from apps.limiter.domain import Bucket, Decision
-from apps.limiter.script import LEAKY_BUCKET, Call, Script, adjust_call, pour_call
-
-__all__ = ["LEAKY_BUCKET", "Bucket", "Call", "Decision", "Script", "adjust_call", "bucket_key", "pour_call"]
-
-SHARDS = 64
-REMEMBERED_KEYS = 65_536
-
-
-@lru_cache(maxsize=REMEMBERED_KEYS)
-def bucket_key(account: UUID) -> str:
-    """The key of an account's bucket, with the hash tag of its shard: ``{q07}:bucket:<uuid>``.
-
-    All keys of an account carry the tag of its shard, so that one script may touch them in a cluster too.
-    """
-    return f"{{q{crc32(account.bytes) % SHARDS:02d}}}:bucket:{account}"
+__all__ = [
+    "FOREVER_MS",
+    "JOURNAL_LIMIT",
+    "LIBRARY",
+    "MARK_FIELDS",
+    "SHARDS",
+    "Admitted",
+    "Applied",
+    "AppliedKind",
+    "Argument",
+    "Beat",
+    "Bucket",
+    "BudgetMove",
+    "Budgets",
+    "Call",
+    "Claim",
+    "ClaimEnd",
+    "Decision",
+    "Ended",
+    "EndedKind",
+    "Ending",
+    "Entry",
+    "EntryKind",
+    "Extended",
+    "ExtendedKind",
+    "Library",
+    "Limiter",
+    "Mark",
+    "Mode",
+    "Order",
+    "PartOfLease",
+    "Policy",
+    "Pulse",
+    "Purse",
+    "Recall",
+    "Recalled",
+    "RecalledKind",
+    "Refusal",
+    "RefusalKind",
+    "Requests",
+    "Strategy",
+    "Sweep",
+    "Swept",
+    "adjust_call",
+    "bucket_key",
+    "claim_key",
+    "dead_key",
+    "decode_entry",
+    "decode_mark",
+    "decode_purse",
+    "drained_call",
+    "extend_call",
+    "grant_call",
+    "heartbeat_call",
+    "hold_key",
+    "journal_key",
+    "live_key",
+    "mark_key",
+    "note_call",
+    "place",
+    "pour_call",
+    "purse_key",
+    "quarantine_key",
+    "raise_version_calls",
+    "recall_call",
+    "reserve_call",
+    "revoke_calls",
+    "settle_call",
+    "shard_of",
+    "sweep_call",
+    "tag_of",
+    "topup_call",
+    "version_key",
+]

@@ -1,77 +1,394 @@
-"""Between the bucket's values and its script: values to KEYS and ARGV, a reply to values. No client, no connection."""
+"""Between values and the library's functions: values to KEYS and ARGV, a reply to values. No client, no connection.
+
+The library is the files in ``lua/``, one after the other. Its name and those of its functions end in the first eight
+hex digits of its SHA-256, so that two versions live side by side while gateways are replaced.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
+from uuid import UUID
 
-from apps.limiter.domain import Bucket, Decision
+from apps.limiter import keys
+from apps.limiter.domain import FOREVER_MS, REQUEST, Decision, Policy, ceil_div
+from apps.limiter.messages import (
+    Admitted,
+    Applied,
+    AppliedKind,
+    Beat,
+    BudgetMove,
+    Ended,
+    EndedKind,
+    Ending,
+    Entry,
+    EntryKind,
+    Extended,
+    ExtendedKind,
+    Mark,
+    Order,
+    PartOfLease,
+    Pulse,
+    Purse,
+    Recall,
+    Recalled,
+    RecalledKind,
+    Refusal,
+    RefusalKind,
+    Requests,
+    Sweep,
+    Swept,
+)
 
 T = TypeVar("T")
+Argument = str | int | bytes
+
+PARTS = ("clock", "bucket", "purse", "journal", "holds", "leases", "sweep", "register")
+"""The library's files, in the order in which they build on each other."""
+
+REMEMBERED_POLICIES = 1024
+MARK_FIELDS: Final = ("id", "last", "at", "pass", "passed")
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the SHA-1 by which Valkey knows it."""
+class Library:
+    """What ``FUNCTION LOAD`` takes, and the version in its names."""
 
     text: str
-    sha: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The library's name in Valkey."""
+        return f"leaky_{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One run of a script: what any client sends, and how its reply (bytes) is read."""
+    """One ``FCALL function numkeys *keys run_id *args``: ``run_id`` is what the connection read when it connected.
 
-    script: Script
+    The last of ``args`` is the time, empty for the server's own clock.
+    """
+
+    function: str
     keys: tuple[str, ...]
-    args: tuple[str | int, ...]
+    args: tuple[Argument, ...]
     decode: Callable[[object], T]
 
-
-def load(name: str) -> Script:
-    """Read a script that lies beside this module, once, at import."""
-    text = Path(__file__).with_name(name).read_text()
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    def at(self, now_ms: int) -> "Call[T]":
+        """The call at a time of the caller's choice (Unix ms): for tests and the simulator only."""
+        return replace(self, args=(*self.args[:-1], now_ms))
 
 
-LEAKY_BUCKET = load("leaky_bucket.lua")
+def load() -> Library:
+    """Read the library, once, at import."""
+    folder = Path(__file__).with_name("lua")
+    body = "\n".join((folder / f"{part}.lua").read_text() for part in PARTS)
+    version = hashlib.sha256(body.encode()).hexdigest()[:8]
+    return Library(f'#!lua name=leaky_{version}\nlocal VERSION = "{version}"\n{body}', version)
 
 
-def pour_call(buckets: Mapping[str, Bucket], tokens: int, *, now_ms: int | None = None) -> Call[Decision]:
-    """Pour ``tokens`` into all of ``buckets`` (by their keys, which share a hash tag) or into none.
+LIBRARY = load()
 
-    Only tests give ``now_ms`` (Unix milliseconds): otherwise the time is Valkey's.
+
+def reserve_call(order: Order) -> Call[Admitted | Refusal]:
+    """Admit a call, or say which limit refuses it.
 
     Raises:
-        ValueError: fewer than no tokens, or no bucket.
+        ValueError: fewer than no tokens.
     """
-    if tokens < 0 or not buckets:
-        raise ValueError("a pour needs a bucket, and tokens that are not negative")
-    return _call("pour", buckets, tokens, now_ms, partial(_decision, tuple(buckets.values())))
+    if order.amount < 0:
+        raise ValueError("a hold is never negative")
+    of, claim = keys.keys_of(order.account), order.claim
+    names = [of.purse, of.bucket, of.rpm, of.queue, f"{of.tag}:hold:{order.hold}", of.live, of.journal, of.mark]
+    names += [f"{of.tag}:dead:{order.credential}", f"{of.tag}:tv:{order.user}"]
+    if claim is not None:
+        names.append(keys.claim_key(order.account, claim.key))
+    args = (
+        str(order.hold),
+        str(order.account),
+        order.amount,
+        order.generation,
+        order.credential,
+        _or_empty(order.token_version),
+        order.facts,
+        " ".join(order.budgets),
+        order.journal_limit,
+        *((claim.fingerprint, claim.ttl_ms) if claim else ("", 0)),
+        *_policy_args(order.policy),
+    )
+    return _call("reserve", names, args, partial(_reserved, order.policy))
 
 
-def adjust_call(buckets: Mapping[str, Bucket], delta_tokens: int, *, now_ms: int | None = None) -> Call[list[int]]:
-    """Correct an earlier pour into ``buckets``: negative takes the unused part out, positive adds an overrun.
+def heartbeat_call(beat: Beat) -> Call[Pulse]:
+    """Say that a call lives, and what it has cost so far."""
+    of = keys.keys_of(beat.account)
+    credential = (f"{of.tag}:dead:{beat.credential}", f"{of.tag}:tv:{beat.user}")
+    names = (f"{of.tag}:hold:{beat.hold}", of.live, of.mark, *credential)
+    args = (str(beat.hold), beat.progress, beat.credential, _or_empty(beat.token_version))
+    return _call("heartbeat", names, args, lambda reply: Pulse(_text(reply)))
 
-    The reply is each bucket's level afterwards, in micro-tokens.
+
+def extend_call(account: UUID, hold: UUID, tokens: int, policy: Policy) -> Call[Extended]:
+    """Grow a live hold by ``tokens``."""
+    of = keys.keys_of(account)
+    names = (of.purse, of.bucket, f"{of.tag}:hold:{hold}", of.mark)
+    return _call("extend", names, (tokens, *_policy_args(policy)), _extended)
+
+
+def settle_call(ending: Ending) -> Call[Ended]:
+    """End a call's hold with what it used.
+
+    Raises:
+        ValueError: fewer than no tokens.
     """
-    return _call("adjust", buckets, delta_tokens, now_ms, _levels)
+    if ending.actual < 0 or ending.amount < 0:
+        raise ValueError("a charge is never negative")
+    of = keys.keys_of(ending.account)
+    names = [of.purse, of.bucket, of.queue, f"{of.tag}:hold:{ending.hold}", of.live, of.quarantine, of.journal, of.mark]
+    if ending.claim is not None:
+        names.append(keys.claim_key(ending.account, ending.claim))
+    args = (
+        str(ending.hold),
+        str(ending.account),
+        ending.amount,
+        ending.generation,
+        ending.epoch,
+        ending.actual,
+        ending.payload,
+        0 if ending.facts is None else 1,
+        ending.facts or b"",
+        " ".join(ending.budgets),
+        ending.claim_end or "",
+        ending.tombstone_ms,
+        int(ending.before_start),
+        *_policy_args(ending.policy),
+    )
+    return _call("settle", names, args, _ended)
 
 
-def _call(
-    operation: str, buckets: Mapping[str, Bucket], tokens: int, now_ms: int | None, decode: Callable[[object], T]
-) -> Call[T]:
-    limits = [number for bucket in buckets.values() for number in (bucket.capacity, bucket.leak)]
-    args = (operation, tokens, "" if now_ms is None else now_ms, *limits)
-    return Call(LEAKY_BUCKET, tuple(buckets), args, decode)
+def grant_call(part: PartOfLease) -> Call[Applied]:
+    """Write the purse of a new epoch. Sent once, never again: a repetition could find that Valkey has forgotten it."""
+    of = keys.keys_of(part.account)
+    return _call("grant", (of.purse, of.parts, of.journal, of.mark), _part_args(part), _applied)
 
 
-def _decision(buckets: Sequence[Bucket], reply: object) -> Decision:
-    verdict, index, level, wait_ms = cast("tuple[bytes, int, bytes, bytes]", reply)
-    return Decision(verdict == b"poured", int(level), buckets[index - 1], int(wait_ms), verdict != b"never")
+def topup_call(part: PartOfLease) -> Call[Applied]:
+    """Add a part to a living purse and prolong it. May be repeated: each part counts once."""
+    of = keys.keys_of(part.account)
+    return _call("topup", (of.purse, of.parts, of.mark), _part_args(part), _applied)
 
 
-def _levels(reply: object) -> list[int]:
-    return [int(level) for level in cast("list[bytes]", reply)]
+def recall_call(recall: Recall) -> Call[Recalled]:
+    """Take tokens back out of a purse; the journal returns them to the ledger."""
+    of = keys.keys_of(recall.account)
+    args = (str(recall.id), str(recall.account), recall.generation, recall.epoch, recall.amount, int(recall.close))
+    return _call("recall", (of.purse, of.parts, of.journal, of.mark), args, _recalled)
+
+
+def sweep_call(shard: int, sweep: Sweep) -> Call[Swept]:
+    """One pass over a shard's holds, if it is due, or the rest of one."""
+    names = (keys.live_key(shard), keys.quarantine_key(shard), keys.journal_key(shard), keys.mark_key(shard))
+    args = (sweep.limit, sweep.pass_ms, sweep.missed, sweep.quarantine, sweep.tombstone_ms)
+    return _call("sweep", names, args, _swept)
+
+
+def drained_call(shard: int, journal_id: str, upto: str, entries: Sequence[str]) -> Call[bool]:
+    """Delete ``entries``, which the ledger has, and say that it has everything up to ``upto``.
+
+    False: the journal is not the one that was read; nothing was done, and it is to be read again.
+    """
+    names = (keys.journal_key(shard), keys.mark_key(shard))
+    return _call("drained", names, (journal_id, upto, " ".join(entries)), lambda reply: reply == 1)
+
+
+def note_call(shard: int, kind: EntryKind, note: UUID, payload: bytes) -> Call[tuple[str, str]]:
+    """Append an entry that moves nothing. The answer is the journal's identity and the entry's id."""
+    names = (keys.journal_key(shard), keys.mark_key(shard))
+    return _call("note", names, (str(kind), str(note), payload), _noted)
+
+
+def revoke_calls(credential: str, ttl_ms: int) -> list[Call[bool]]:
+    """A credential is dead, in every shard, for as long as anybody may still believe in it."""
+    names = [keys.dead_key(shard, credential) for shard in range(keys.SHARDS)]
+    return [_call("revoke", (name,), (ttl_ms,), lambda reply: reply == 1) for name in names]
+
+
+def raise_version_calls(user: str, version: int, ttl_ms: int) -> list[Call[bool]]:
+    """Tokens of a user with a version below ``version`` are dead, in every shard. It is never lowered."""
+    names = [keys.version_key(shard, user) for shard in range(keys.SHARDS)]
+    return [_call("raise_version", (name,), (version, ttl_ms), lambda reply: reply == 1) for name in names]
+
+
+def pour_call(account: UUID, hold: UUID, policy: Policy, tokens: int) -> Call[Admitted | Refusal]:
+    """Bucket and requests per minute alone, for a backend that keeps its holds elsewhere. No purse: epoch 0, live 0.
+
+    Raises:
+        ValueError: fewer than no tokens.
+    """
+    if tokens < 0:
+        raise ValueError("a pour is never negative; adjust takes tokens out")
+    of = keys.keys_of(account)
+    args = (str(hold), tokens, *_policy_args(policy))
+    return _call("pour", (of.bucket, of.rpm, of.queue), args, partial(_reserved, policy))
+
+
+def adjust_call(
+    account: UUID, hold: UUID, policy: Policy, delta_tokens: int, *, poured_ms: int, before_start: bool = False
+) -> Call[int]:
+    """Correct an earlier pour: negative takes the unused part out, positive adds an overrun.
+
+    ``poured_ms`` is :attr:`Admitted.poured_ms`. The reply is the level afterwards, in micro-tokens.
+    """
+    of = keys.keys_of(account)
+    args = (str(hold), delta_tokens, poured_ms, int(before_start), *_policy_args(policy))
+    return _call("adjust", (of.bucket, of.queue), args, lambda reply: cast("int", reply))
+
+
+def decode_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """A journal entry as ``XRANGE`` gives it."""
+    account = fields[b"a"].decode()
+    return Entry(
+        id=entry_id.decode(),
+        kind=EntryKind(fields[b"k"].decode()),
+        subject=UUID(fields[b"id"].decode()),
+        account=UUID(account) if account else None,
+        **{name: int(fields[key]) for name, key in _ENTRY_NUMBERS.items()},
+        budgets=tuple(_budget_move(move) for move in fields[b"bu"].decode().split()),
+        facts=fields[b"f"],
+        payload=fields[b"p"],
+    )
+
+
+def decode_mark(values: Sequence[bytes | None]) -> Mark:
+    """A shard's mark, from ``HMGET mark_key(shard) *MARK_FIELDS``."""
+    journal_id, last, at, number, passed = ((value or b"").decode() for value in values)
+    return Mark(journal_id, last, at, int(number or 0), int(passed or 0))
+
+
+def decode_purse(fields: Mapping[bytes, bytes]) -> Purse | None:
+    """A purse, from ``HGETALL``; None if there is none."""
+    if not fields:
+        return None
+    numbers = {name: int(fields[key]) for name, key in _PURSE_NUMBERS.items()}
+    budgets = sorted((name[2:].decode(), int(left)) for name, left in fields.items() if name.startswith(b"b:"))
+    closed = fields[b"st"] == b"closed"
+    return Purse(run_id=fields[b"run"].decode(), closed=closed, budgets=tuple(budgets), **numbers)
+
+
+_ENTRY_NUMBERS = {
+    "epoch": b"e",
+    "generation": b"g",
+    "amount": b"n",
+    "charged": b"c",
+    "absorbed": b"b",
+    "returned": b"r",
+    "progress": b"pr",
+}
+_PURSE_NUMBERS = {
+    "generation": b"gen",
+    "epoch": b"ep",
+    "expires_ms": b"exp",
+    "granted": b"gr",
+    "available": b"av",
+    "reserved": b"rs",
+    "spent": b"sp",
+    "quarantined": b"qz",
+    "returned": b"rt",
+    "live": b"lv",
+    "used_ms": b"us",
+}
+
+
+def _call(operation: str, names: Sequence[str], args: Sequence[Argument], decode: Callable[[object], T]) -> Call[T]:
+    return Call(f"{operation}_{LIBRARY.version}", tuple(names), (*args, ""), decode)
+
+
+@lru_cache(maxsize=REMEMBERED_POLICIES)
+def _policy_args(policy: Policy) -> tuple[Argument, ...]:
+    limits = (_or_empty(policy.requests_per_minute), _or_empty(policy.concurrency))
+    bucket = (policy.bucket.capacity, policy.bucket.leak, str(policy.strategy), str(policy.mode))
+    return (*bucket, policy.patience, policy.window, *limits)
+
+
+def _part_args(part: PartOfLease) -> tuple[Argument, ...]:
+    if part.amount < 0 or any(tokens < 0 for _, tokens in part.budgets):
+        raise ValueError("a part is never negative")
+    budgets = " ".join(f"{name} {tokens}" for name, tokens in part.budgets)
+    of = (str(part.id), str(part.account), part.generation, part.epoch, part.run_id)
+    return (*of, part.amount, budgets, part.ttl_ms, part.passes, part.not_after_ms)
+
+
+def _reserved(policy: Policy, reply: object) -> Admitted | Refusal:
+    word, *values = cast("list[bytes | int]", reply)
+    if word == b"ok":
+        return _admitted(policy, cast("list[int]", values))
+    return _refused(RefusalKind(_text(word)), values)
+
+
+def _admitted(policy: Policy, values: Sequence[int]) -> Admitted:
+    epoch, available, low, left, live, level, start_in, empty_in, requests, reset, now = values
+    decision = Decision(True, level, policy.bucket, start_in_ms=start_in, empty_in_ms=_forever(empty_in))  # noqa: FBT003
+    limit = policy.requests_per_minute
+    counted = None if limit is None else Requests(limit, limit - ceil_div(requests, REQUEST), reset)
+    return Admitted(epoch, available, low == 1, left, live, decision, counted, now)
+
+
+def _refused(kind: RefusalKind, values: Sequence[bytes | int]) -> Refusal:
+    *numbers, name = values
+    now, epoch, alive, limit, used, held, available, wait_ms = cast("list[int]", numbers)
+    text = _text(name)
+    if kind in {RefusalKind.RUNNING, RefusalKind.MISMATCH, RefusalKind.REPLAY}:
+        return Refusal(kind, now, epoch, hold=UUID(text), stored=available == 1)
+    waits = _forever(wait_ms)
+    return Refusal(kind, now, epoch, alive == 1, limit, used, held, available, waits, budget=text)
+
+
+def _forever(milliseconds: int) -> int:
+    """No double holds the largest 64-bit number: the library says -1."""
+    return FOREVER_MS if milliseconds < 0 else milliseconds
+
+
+def _ended(reply: object) -> Ended:
+    kind, charged, absorbed, journal, entry = cast("tuple[bytes, int, int, bytes, bytes]", reply)
+    return Ended(EndedKind(_text(kind)), charged, absorbed, _text(journal), _text(entry))
+
+
+def _extended(reply: object) -> Extended:
+    kind, amount, available = cast("tuple[bytes, int, int]", reply)
+    return Extended(ExtendedKind(_text(kind)), amount, available)
+
+
+def _applied(reply: object) -> Applied:
+    kind, available = cast("tuple[bytes, int]", reply)
+    return Applied(AppliedKind(_text(kind)), available)
+
+
+def _recalled(reply: object) -> Recalled:
+    kind, tokens, journal, entry = cast("tuple[bytes, int, bytes, bytes]", reply)
+    return Recalled(RecalledKind(_text(kind)), tokens, _text(journal), _text(entry))
+
+
+def _swept(reply: object) -> Swept:
+    number, swept, freed, more = cast("tuple[int, int, int, int]", reply)
+    return Swept(number, swept, freed, more == 1)
+
+
+def _noted(reply: object) -> tuple[str, str]:
+    journal, entry = cast("tuple[bytes, bytes]", reply)
+    return _text(journal), _text(entry)
+
+
+def _budget_move(text: str) -> BudgetMove:
+    name, charged, returned = text.rsplit(",", 2)
+    return BudgetMove(name, int(charged), int(returned))
+
+
+def _text(reply: object) -> str:
+    return cast("bytes", reply).decode()
+
+
+def _or_empty(number: int | None) -> Argument:
+    return "" if number is None else number
