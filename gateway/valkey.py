@@ -4,6 +4,9 @@ A client that takes a connection from a pool, writes and waits costs several tim
 Here callers share a connection: their commands go out together, replies come back in the order of the commands, and
 each is handed to whoever waits for it.
 
+Functions of our library are told the ``run_id`` of the very process that they run in: it is read when a connection is
+made, and lives as long as the connection does. So nobody between us and the server can mistake one process for another.
+
 A reply must never reach the wrong caller, so a connection that is late, broken or talks nonsense is dropped with all
 that wait on it, and made again in the background. Until then calls fail at once: the caller can say 503, and no queue
 grows in front of a dead store.
@@ -15,7 +18,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -27,6 +30,9 @@ log = logging.getLogger(__name__)
 Argument: TypeAlias = bytes | str | int
 Reply: TypeAlias = "bytes | int | list[Reply] | LeakyError | None"
 """What Valkey answers. An error can only be a part of a list; on its own it is raised."""
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 _pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
@@ -49,16 +55,24 @@ class ValkeyReplyError(LeakyError):
         return str(self).partition(" ")[0]
 
 
-class Script(Protocol):
-    """A Lua script and the SHA-1 of its text."""
+class FunctionCall(Protocol[T_co]):
+    """One run of a function of the library; ``args`` lack the ``run_id``, which the connection puts before them."""
 
     @property
-    def text(self) -> str:
-        """What ``EVAL`` takes."""
+    def function(self) -> str:
+        """The function's name."""
 
     @property
-    def sha(self) -> str:
-        """What ``EVALSHA`` takes."""
+    def keys(self) -> Sequence[str]:
+        """All keys that it touches; on a cluster of one slot."""
+
+    @property
+    def args(self) -> Sequence[Argument]:
+        """What follows the ``run_id``."""
+
+    @property
+    def decode(self) -> Callable[[object], T_co]:
+        """Reads the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +98,7 @@ class _Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: asyncio.Future[Reply] | None = None
+        self.run_id = ""
         self.lost = False
         self.closed = asyncio.Event()
 
@@ -106,6 +121,10 @@ class _Connection(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._check_oldest)
         return future
+
+    def send_function(self, call: FunctionCall[object]) -> asyncio.Future[Reply]:
+        """Queue a run of a function. Raises as :meth:`send`."""
+        return self.send(_pack(("FCALL", call.function, len(call.keys), *call.keys, self.run_id, *call.args)))
 
     def drop(self, reason: str) -> None:
         """Close at once and fail all calls in flight: nobody knows any more which reply would be whose."""
@@ -184,12 +203,12 @@ class _Connection(asyncio.Protocol):
 class Valkey:
     """A client of one server. Made by :meth:`connect`, ended by :meth:`close`."""
 
-    def __init__(self, server: _Server, *, timeout_s: float, connections: int, max_pending: int) -> None:
+    def __init__(self, server: _Server, *, timeout_s: float, connections: int, max_pending: int, library: str) -> None:
         self._server, self._timeout_s, self._max_pending = server, timeout_s, max_pending
         self._wanted = connections
+        self._library = library
         self._live: list[_Connection] = []
         self._turn = 0
-        self._scripts: dict[str, str] = {}
         self._reconnecting: set[asyncio.Task[None]] = set()
         self._closing = False
         self.run_id = ""
@@ -197,26 +216,21 @@ class Valkey:
 
     @classmethod
     async def connect(
-        cls,
-        url: str,
-        *,
-        timeout_s: float = 0.1,
-        connections: int = 1,
-        max_pending: int = 16_384,
-        scripts: Sequence[Script] = (),
+        cls, url: str, *, timeout_s: float = 0.1, connections: int = 1, max_pending: int = 16_384, library: str = ""
     ) -> "Valkey":
         """Connect to ``redis://[user][:password]@host:port/database`` (``rediss://`` for TLS).
 
-        ``timeout_s`` bounds each call, ``max_pending`` the calls in flight on one of the ``connections``. ``scripts``
-        are loaded now and on each new connection, as are those that :meth:`eval` has met.
+        ``timeout_s`` bounds each call, ``max_pending`` the calls in flight on one of the ``connections``. ``library``
+        is the text of the functions; a server that has not got them is given them.
 
         Raises:
             ConfigurationError: the URL is not one of ours.
             ValkeyReplyError: wrong password or database.
             StoreUnavailable: no connection, or no answer.
         """
-        valkey = cls(_server(url), timeout_s=timeout_s, connections=connections, max_pending=max_pending)
-        valkey._scripts.update((script.sha, script.text) for script in scripts)
+        valkey = cls(
+            _server(url), timeout_s=timeout_s, connections=connections, max_pending=max_pending, library=library
+        )
         try:
             for _ in range(connections):
                 await valkey._open()
@@ -238,24 +252,56 @@ class Valkey:
             StoreUnavailable: no connection, no answer in time, too many calls in flight, or the server serves nobody.
                 The command may have been carried out or not.
         """
-        if not self._live:
-            raise StoreUnavailable("no connection to Valkey")
-        self._turn += 1
-        return await self._live[self._turn % len(self._live)].send(_pack(args))
+        return await self.send(*args)
 
-    async def eval(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> Reply:
-        """Run a script by its SHA; a server that has lost it gets the text, once.
+    def send(self, *args: Argument) -> asyncio.Future[Reply]:
+        """The same as a future, which is done when the reply is here.
+
+        Raises:
+            StoreUnavailable: it cannot be sent.
+        """
+        return self._next().send(_pack(args))
+
+    async def call_function(self, call: FunctionCall[T], *, asking: bool = False) -> T:
+        """Run a function of the library; a server that has lost the library gets it, once.
+
+        ``asking``: the server does not own the slot yet, and was named by the one that gives it away.
 
         Raises:
             ValkeyReplyError, StoreUnavailable: as :meth:`call`.
         """
-        self._scripts[script.sha] = script.text
+        connection = self._next()
         try:
-            return await self.call("EVALSHA", script.sha, len(keys), *keys, *args)
+            return call.decode(await self._run(connection, call, asking))
         except ValkeyReplyError as error:
-            if error.word != "NOSCRIPT":
+            if "Function not found" not in str(error) or not self._library:
                 raise
-        return await self.call("EVAL", script.text, len(keys), *keys, *args)
+        await _load(connection, self._library)
+        return call.decode(await self._run(connection, call, asking))
+
+    async def _run(self, connection: _Connection, call: FunctionCall[object], asking: bool) -> Reply:  # noqa: FBT001
+        if not asking:
+            return await connection.send_function(call)
+        _, reply = await asyncio.gather(connection.send(_pack(("ASKING",))), connection.send_function(call))
+        return reply
+
+    async def ping(self) -> None:
+        """Return when the server has answered.
+
+        Raises:
+            StoreUnavailable
+        """
+        await self.call("PING")
+
+    def run_id_of(self, key: str) -> str:  # noqa: ARG002 - a cluster's clients need it
+        """The ``run_id`` of the process that has this key."""
+        return self.run_id
+
+    def _next(self) -> _Connection:
+        if not self._live:
+            raise StoreUnavailable("no connection to Valkey")
+        self._turn += 1
+        return self._live[self._turn % len(self._live)]
 
     async def close(self) -> None:
         """Close the connections; calls in flight fail with ``StoreUnavailable``."""
@@ -277,11 +323,13 @@ class Valkey:
         connection = _Connection(self._timeout_s, self._max_pending, self._on_lost)
         try:
             await _dial(self._server, connection)
-            run_id = await _greet(self._server, connection, list(self._scripts.values()))
+            run_id = await _greet(self._server, connection)
+            if self._library:
+                await _load(connection, self._library)
         except BaseException:  # Cancelled, too: nobody else knows of this connection.
             connection.drop("the connection to Valkey could not be made")
             raise
-        self.run_id = run_id
+        self.run_id = connection.run_id = run_id
         self._live.append(connection)
 
     def _on_lost(self, connection: _Connection) -> None:
@@ -318,19 +366,26 @@ async def _dial(server: _Server, connection: _Connection) -> None:
         raise StoreUnavailable(f"no connection to Valkey: {error or 'it took too long'}") from error
 
 
-async def _greet(server: _Server, connection: _Connection, scripts: Sequence[str]) -> str:
-    """Log in, choose the database, load the scripts; returns the server's ``run_id``."""
+async def _greet(server: _Server, connection: _Connection) -> str:
+    """Log in, choose the database; returns the server's ``run_id``."""
     if server.credentials:
         await connection.send(_pack(("AUTH", *server.credentials)))
     await connection.send(_pack(("SELECT", server.database)))
-    for text in scripts:
-        await connection.send(_pack(("SCRIPT", "LOAD", text)))
     info = await connection.send(_pack(("INFO", "server")))
     if connection.lost:
         raise StoreUnavailable("Valkey closed the connection after the greeting")
     text = cast("bytes", info).decode()
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     return lines["run_id"]
+
+
+async def _load(connection: _Connection, library: str) -> None:
+    """Give the server the library. Its name has the hash of its text, so one that is there already is the same."""
+    try:
+        await connection.send(_pack(("FUNCTION", "LOAD", library)))
+    except ValkeyReplyError as error:
+        if "already exists" not in str(error):
+            raise
 
 
 def _server(url: str) -> _Server:

@@ -9,6 +9,8 @@ MENU = (
     ("Money", (
         ("Accounts", "account_balance", "quotas", "account",
          "Balances of every payer; suspend and reopen"),
+        ("Orders", "order_approve", "quotas", "order",
+         "Give and take tokens; approve what others order"),
         ("Holds", "hourglass_top", "quotas", "hold",
          "Calls: what was set aside, and what was charged"),
         ("Transfers", "receipt_long", "quotas", "transfer",

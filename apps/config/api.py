@@ -1,6 +1,6 @@
 """The only door to configuration versions."""
 
-from apps.config.domain import CATALOGUE, CHANNEL, CREDENTIALS, SIGNING_KEYS, TIERS, change_message, read_change
+from apps.config.domain import CATALOGUE, CHANNEL, CREDENTIALS, LEDGER, SIGNING_KEYS, TIERS, change_message, read_change
 from apps.config.selectors import changes, versions
 from apps.config.services import touch
 
@@ -8,6 +8,7 @@ __all__ = [
     "CATALOGUE",
     "CHANNEL",
     "CREDENTIALS",
+    "LEDGER",
     "SIGNING_KEYS",
     "TIERS",
     "change_message",

@@ -16,6 +16,9 @@ TIERS = "tiers"
 SIGNING_KEYS = "signing-keys"
 """The public keys that access tokens are verified with."""
 
+LEDGER = "ledger"
+"""The ledger's generation."""
+
 CREDENTIALS = "credentials"
 """Whatever decides who a caller is: keys, users, memberships, organisations, assigned tiers."""
 

@@ -92,23 +92,27 @@ class Unacceptable(Refused):
 
 @dataclass
 class InsufficientQuota(Refused):
-    """The account cannot cover the hold. Amounts in tokens."""
+    """The account cannot cover the hold. Amounts in tokens. ``cap``: the tier's for the day, where that is the
+    limit.
+    """
 
     needed: int
     available: int
     held: int
     granted: int
+    cap: int | None = None
     code = "insufficient_quota"
 
 
 @dataclass
 class InsufficientBudget(Refused):
-    """The key's own budget cannot cover the hold, whatever its payer has. Amounts in tokens."""
+    """A key's or member's own budget cannot cover the hold, whatever its payer has. Amounts in tokens."""
 
     needed: int
     budget: int
     spent: int
     held: int
+    budget_id: str = ""
     code = "key_budget_exceeded"
 
 

@@ -25,6 +25,10 @@ def account_id(payer_kind: str, payer_id: UUID, provider: str) -> UUID:
     return uuid5(ACCOUNTS, f"{payer_kind}:{payer_id}:{provider}")
 
 
+Allowance = tuple[str, str, int]
+"""Provider, window (``day``, ``week``, ``month``) and tokens, as a tier has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallFacts:
     """What is known of a call before it leaves; it goes into the usage event as it is."""
@@ -50,9 +54,10 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What the calls of a key may come to, in tokens, whatever its payer has.
+    """What some calls may come to, in tokens, whatever their payer has; counted from when there is one.
 
-    ``id`` is the first of the keys that replaced one another: they share it. Counted is from when the key has one.
+    ``id`` is the first of the keys that replaced one another (they share it), or ``member:<org>:<user>:<provider or
+    *>:<window start>``.
     """
 
     id: str
@@ -61,13 +66,20 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Tokens set aside for one call. ``id`` is the reservation id that the caller sees. ``budget`` None: no limit."""
+    """Tokens set aside for one call. ``id`` is the reservation id that the caller sees.
+
+    ``tier``, ``allowances`` and ``quota_cap`` are the payer's tier's: what it is given with each window, and what it
+    may spend in a day (UTC).
+    """
 
     id: UUID
     account: UUID
     amount: int
     facts: CallFacts
-    budget: Budget | None = None
+    budgets: tuple[Budget, ...] = ()
+    tier: str = ""
+    allowances: tuple[Allowance, ...] = ()
+    quota_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +165,12 @@ class Status(StrEnum):
 
 
 class Code(StrEnum):
-    """Why tokens moved. One code happens at most once per account and reference (hold or grant)."""
+    """Why tokens moved. One code happens at most once per account and reference (hold, grant, part of a lease …).
+
+    Leases: ``LEASE`` gives tokens to Valkey, ``SETTLE`` spends them, ``RETURN`` brings them back by the journal,
+    ``CLOSE`` what a closed lease had left. ``LATE`` is the charge of a call whose lease was closed before it was
+    booked. ``SETTLE_FIX``, ``LATE_FIX`` and ``ABSORB_FIX`` correct a call that had been ended by the sweeper.
+    """
 
     GRANT = "GRANT"
     HOLD = "HOLD"
@@ -163,6 +180,13 @@ class Code(StrEnum):
     ABSORB = "ABSORB"
     SETTLE_FIX = "SETTLE_FIX"
     ABSORB_FIX = "ABSORB_FIX"
+    LEASE = "LEASE"
+    RETURN = "RETURN"
+    CLOSE = "CLOSE"
+    LATE = "LATE"
+    LATE_FIX = "LATE_FIX"
+    EXPIRE = "EXPIRE"
+    REVOKE = "REVOKE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +215,13 @@ def entries_of_end(parts: Split) -> list[Entry]:
 def entries_of_correction(correction: Correction) -> list[Entry]:
     """The entries that correct a hold which had expired."""
     return _moving(
-        _either_way(Code.SETTLE_FIX, "available", "spent", correction.charged),
-        _either_way(Code.ABSORB_FIX, "house", "absorbed", correction.absorbed),
+        either_way(Code.SETTLE_FIX, "available", "spent", correction.charged),
+        either_way(Code.ABSORB_FIX, "house", "absorbed", correction.absorbed),
     )
 
 
-def _either_way(code: Code, source: str, target: str, amount: int) -> Entry:
+def either_way(code: Code, source: str, target: str, amount: int) -> Entry:
+    """An entry from ``source`` to ``target``; a negative amount goes the other way."""
     return Entry(code, source, target, amount) if amount >= 0 else Entry(code, target, source, -amount)
 
 

@@ -26,9 +26,10 @@ def balances_of(payer_kind: str, payer_id: UUID) -> list[domain.Account]:
 
 
 def budget_of(budget_id: str) -> tuple[int, int]:
-    """What the calls of a key with a budget have spent, and what they hold now, in tokens; 0 and 0 before the first."""
-    row = models.KeyBudget.objects.filter(key_id=budget_id).values_list("spent", "held").first()
-    return row or (0, 0)
+    """What the calls of a budget have spent, and what they hold now (with what leases have of it), in tokens."""
+    row = models.Budget.objects.filter(id=budget_id).values_list("spent", "held", "leased").first()
+    spent, held, leased = row or (0, 0, 0)
+    return spent, held + leased
 
 
 def check_identities(account: UUID | None = None) -> list[domain.Difference]:

@@ -7,25 +7,26 @@ has no second effect.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from apps.audit.api import Subject, record
-from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota, StoreUnavailable
+from apps.core.errors import AccountSuspended, HoldNotFound, InsufficientQuota
 from apps.core.events import TOKEN_USAGE, Event
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
 from apps.outbox import api as outbox
-from apps.quotas import budgets, domain, usage
+from apps.quotas import budgets, domain, funds, lots, usage
+from apps.quotas.booking import Ended
 from apps.quotas.domain import Account, Code, Entry, Hold, Settled, Settlement, Status
+from apps.quotas.leases import Funds, room_of
 from apps.quotas.selectors import balance
+from apps.quotas.transactions import ledger_transaction
 
 Renewal = tuple[UUID, UUID, int]
 """Account, hold, and the tokens that the call has used so far."""
@@ -44,22 +45,8 @@ class _Locked:
     charged: int
     absorbed: int
     age_ms: int
-    budget_id: str | None
+    budgets: tuple[str, ...]
     facts: domain.CallFacts
-
-
-@contextmanager
-def _transaction() -> Iterator[CursorWrapper]:
-    """One transaction on this thread's connection; a database that does not answer is :class:`StoreUnavailable`.
-
-    A broken connection is closed, so that the thread's next call opens a new one.
-    """
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            yield cursor
-    except (OperationalError, InterfaceError) as error:
-        connection.close_if_unusable_or_obsolete()
-        raise StoreUnavailable("the ledger did not answer") from error
 
 
 def reserve(hold: Hold, *, ttl_ms: int) -> None:
@@ -73,24 +60,34 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
         InsufficientBudget: the account has enough, the key's budget has not.
         StoreUnavailable: PostgreSQL did not answer; the hold may or may not exist, and expires if it does.
     """
-    with _transaction() as cursor:
-        cursor.execute(_LOCK_ACCOUNT, [hold.account])
-        suspended, available, held, granted = cursor.fetchone() or (False, 0, 0, 0)
-        if (suspended or available < hold.amount) and not _exists(cursor, hold):
-            if suspended:
+    with ledger_transaction() as cursor:
+        now = _funds_for(cursor, hold)
+        if (now.suspended or room_of(now, hold.quota_cap) < hold.amount) and not _exists(cursor, hold):
+            if now.suspended:
                 raise AccountSuspended(f"account {hold.account} is suspended")
-            raise InsufficientQuota(hold.amount, available, held, granted)
+            cap = hold.quota_cap if now.available >= hold.amount else None
+            raise InsufficientQuota(hold.amount, room_of(now, hold.quota_cap), now.held, now.granted, cap=cap)
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
-        if hold.budget is not None and cursor.rowcount:
-            budgets.hold(cursor, hold.budget, hold.amount)
+        if cursor.rowcount:
+            budgets.hold(cursor, hold.budgets, hold.amount)
 
 
-_LOCK_ACCOUNT = "SELECT suspended, available, held, granted FROM quotas_account WHERE id = %s FOR UPDATE"
+def _funds_for(cursor: CursorWrapper, hold: Hold) -> Funds:
+    """What the account has, and with what its tier allows it when that is not enough."""
+    now = funds.lock(cursor, hold.account).funds
+    if room_of(now, hold.quota_cap) >= hold.amount or not hold.allowances:
+        return now
+    payer = hold.facts
+    return funds.lock_allowed(
+        cursor,
+        funds.Owner(hold.account, payer.payer_kind, payer.payer_id, payer.provider, hold.tier, hold.allowances),
+    ).funds
+
 
 _TAKE_HOLD = """
 WITH taken AS (
-    INSERT INTO quotas_hold (account_id, id, amount, request_id, budget_id, facts, expires_at)
-    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(budget)s, %(facts)s,
+    INSERT INTO quotas_hold (account_id, id, amount, request_id, budgets, facts, expires_at)
+    VALUES (%(account)s, %(hold)s, %(amount)s, %(request_id)s, %(budgets)s, %(facts)s,
             clock_timestamp() + %(ttl_ms)s * interval '1 millisecond')
     ON CONFLICT DO NOTHING
     RETURNING account_id, id, amount, request_id
@@ -106,7 +103,7 @@ def _hold_parameters(hold: Hold, ttl_ms: int) -> dict[str, Any]:
         "hold": hold.id,
         "amount": hold.amount,
         "request_id": hold.facts.request_id,
-        "budget": hold.budget.id if hold.budget else None,
+        "budgets": [budget.id for budget in hold.budgets],
         "facts": json.dumps(domain.facts_to_json(hold.facts)),
         "ttl_ms": ttl_ms,
         "transfer": uuid7(),
@@ -129,7 +126,7 @@ def renew(progress: Sequence[Renewal], *, ttl_ms: int) -> set[UUID]:
     accounts = [account for account, _, _ in progress]
     holds = [hold for _, hold, _ in progress]
     tokens = [tokens for _, _, tokens in progress]
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_RENEW, {"accounts": accounts, "holds": holds, "tokens": tokens, "ttl_ms": ttl_ms})
         return set(holds) - {row[0] for row in cursor.fetchall()}
 
@@ -165,7 +162,7 @@ def settle(settlement: Settlement) -> Settled:
     """
     if not 0 <= settlement.tokens <= MAX_TOKENS:
         raise ValueError(f"a call cannot cost {settlement.tokens} tokens")
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         hold = _lock(cursor, settlement.account, settlement.hold)
         if hold is None:
             raise HoldNotFound(f"hold {settlement.hold} was never taken on account {settlement.account}")
@@ -185,7 +182,7 @@ def expire_holds(*, limit: int) -> int:
     Raises:
         StoreUnavailable: PostgreSQL did not answer; what was ended stays ended.
     """
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_OVERDUE, [limit])
         overdue = cursor.fetchall()
     return sum(_expire(account, hold) for account, hold in overdue)
@@ -201,7 +198,7 @@ ORDER BY expires_at LIMIT %s
 
 def _expire(account: UUID, hold_id: UUID) -> bool:
     """End one hold, if it is still overdue under its lock. One that somebody has locked is being renewed or ended."""
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         hold = _lock(cursor, account, hold_id, and_only_if=_STILL_OVERDUE)
         if hold is None:
             return False
@@ -212,9 +209,11 @@ def _expire(account: UUID, hold_id: UUID) -> bool:
 
 _STILL_OVERDUE = "AND status = 'HELD' AND expires_at < statement_timestamp() FOR UPDATE SKIP LOCKED"
 
+_LOCK_ACCOUNT = "SELECT available FROM quotas_account WHERE id = %s FOR UPDATE"
+
 _LOCK_HOLD = """
 SELECT amount, status, progress, charged, absorbed,
-       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budget_id, facts::text
+       (extract(epoch FROM clock_timestamp() - taken_at) * 1000)::bigint, budgets, facts::text
 FROM quotas_hold WHERE account_id = %s AND id = %s
 """
 
@@ -226,18 +225,18 @@ def _lock(cursor: CursorWrapper, account: UUID, hold: UUID, *, and_only_if: str 
     row = cursor.fetchone()
     if balances is None or row is None:
         return None
-    amount, status, progress, charged, absorbed, age_ms, budget_id, facts = row
+    amount, status, progress, charged, absorbed, age_ms, counted, facts = row
     return _Locked(
         id=hold,
         account=account,
-        available=balances[1],
+        available=balances[0],
         amount=amount,
         status=Status(status),
         progress=progress,
         charged=charged,
         absorbed=absorbed,
         age_ms=age_ms,
-        budget_id=budget_id,
+        budgets=tuple(counted),
         facts=domain.facts_from_json(json.loads(facts)),
     )
 
@@ -246,8 +245,8 @@ def _end(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, status: S
     parts = domain.split(tokens=settlement.tokens, held=hold.amount, available=hold.available)
     charged = parts.from_hold + parts.from_available
     _post(cursor, hold, domain.entries_of_end(parts))
-    at = _mark(cursor, hold, status, charged=charged, absorbed=parts.absorbed)
-    budgets.move(cursor, hold.budget_id, released=hold.amount, charged=charged)
+    at = _mark(cursor, hold, settlement, Ended(status, charged, parts.absorbed))
+    budgets.move(cursor, hold.budgets, released=hold.amount, charged=charged)
     moved = usage.Charge(charged, hold.amount, parts.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=False))
     return _settled(hold, charged, parts.absorbed, first=True)
@@ -260,8 +259,8 @@ def _correct(cursor: CursorWrapper, hold: _Locked, settlement: Settlement) -> Se
     charged, absorbed = hold.charged + correction.charged, hold.absorbed + correction.absorbed
     _post(cursor, hold, domain.entries_of_correction(correction))
     status = Status.SETTLED if settlement.tokens else Status.RELEASED
-    at = _mark(cursor, hold, status, charged=charged, absorbed=absorbed)
-    budgets.move(cursor, hold.budget_id, released=0, charged=correction.charged)
+    at = _mark(cursor, hold, settlement, Ended(status, charged, absorbed))
+    budgets.move(cursor, hold.budgets, released=0, charged=correction.charged)
     moved = usage.Charge(correction.charged, 0, correction.absorbed)
     outbox.append(_event(hold, settlement, moved, at, corrects=True))
     return _settled(hold, charged, absorbed, first=True)
@@ -296,14 +295,15 @@ FROM unnest(%(ids)s::uuid[], %(codes)s::text[], %(debits)s::text[], %(credits)s:
 """
 
 
-def _mark(cursor: CursorWrapper, hold: _Locked, status: Status, *, charged: int, absorbed: int) -> datetime:
-    cursor.execute(_END_HOLD, [status.value, charged, absorbed, hold.account, hold.id])
+def _mark(cursor: CursorWrapper, hold: _Locked, settlement: Settlement, ended: Ended) -> datetime:
+    ending = json.dumps(usage.ending_of(settlement))
+    cursor.execute(_END_HOLD, [ended.status.value, ended.charged, ended.absorbed, ending, hold.account, hold.id])
     ended_at: datetime = cursor.fetchone()[0]
     return ended_at
 
 
 _END_HOLD = """
-UPDATE quotas_hold SET status = %s, charged = %s, absorbed = %s, ended_at = clock_timestamp()
+UPDATE quotas_hold SET status = %s, charged = %s, absorbed = %s, ending = %s, ended_at = clock_timestamp()
 WHERE account_id = %s AND id = %s
 RETURNING ended_at
 """
@@ -322,11 +322,21 @@ def _event(hold: _Locked, settlement: Settlement, moved: usage.Charge, at: datet
     )
 
 
-def grant(
-    *, payer_kind: str, payer_id: UUID, provider: str, tokens: int, grant_id: UUID, reason: str, actor: str
+def grant(  # noqa: PLR0913 (all by name)
+    *,
+    payer_kind: str,
+    payer_id: UUID,
+    provider: str,
+    tokens: int,
+    grant_id: UUID,
+    reason: str,
+    actor: str,
+    expires_at: datetime | None = None,
+    kind: str = "grant",
 ) -> Account:
     """Give a payer ``tokens`` to spend with a provider, opening the account where there is none.
 
+    They are a lot of ``kind`` (grant, allowance, purchase, correction): what is left of it at ``expires_at`` expires.
     A grant whose ``grant_id`` this account has had changes nothing. Returns the account as it is then.
 
     Raises:
@@ -336,22 +346,21 @@ def grant(
     if not 1 <= tokens <= MAX_TOKENS:
         raise ValueError(f"a grant lies within 1 … {MAX_TOKENS} tokens, not {tokens}")
     account = domain.account_id(payer_kind, payer_id, provider)
-    with _transaction() as cursor:
-        cursor.execute(_OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
+    with ledger_transaction() as cursor:
+        cursor.execute(funds.OPEN_ACCOUNT, [account, payer_kind, payer_id, provider])
         cursor.execute(_LOCK_ACCOUNT, [account])
+        lots.add_lot(cursor, account, grant_id, kind=kind, expires_at=expires_at)
         cursor.execute(_GRANT, [account, uuid7(), Code.GRANT.value, tokens, grant_id, reason, actor])
         is_first = bool(cursor.rowcount)
         now = balance(account)
         if is_first:
             before = {"granted": now.granted - tokens}
             after = {"granted": now.granted, "tokens": tokens, "grant_id": str(grant_id), "provider": provider}
+            if expires_at is not None:
+                after["expires_at"] = expires_at.isoformat()
             record("account.granted", _subject(account, payer_kind, payer_id), before, after, reason=reason)
         return now
 
-
-_OPEN_ACCOUNT = """
-INSERT INTO quotas_account (id, payer_kind, payer_id, provider) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
-"""
 
 _GRANT = """
 INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref, reason, actor)
@@ -371,7 +380,7 @@ def reopen(account: UUID) -> None:
 
 
 def _set_suspended(account: UUID, *, suspended: bool) -> None:
-    with _transaction() as cursor:
+    with ledger_transaction() as cursor:
         cursor.execute(_SET_SUSPENDED, {"account": account, "suspended": suspended})
         for payer_kind, payer_id in cursor.fetchall():
             action = "account.suspended" if suspended else "account.reopened"

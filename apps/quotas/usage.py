@@ -1,12 +1,14 @@
 """The ``token-usage`` event that a hold's end writes: its contract, and how it is made. Pure, like the domain."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 from uuid import UUID, uuid5
 
 from apps.core.units import Usage
-from apps.quotas.domain import CallFacts, Settlement
+from apps.quotas.domain import CallFacts, Settlement, facts_from_json, facts_to_json
 
 VERSION = 1
 MILLION = 1_000_000
@@ -71,6 +73,19 @@ class UsageData(TypedDict):
     occurred_at: str
 
 
+class DeniedData(TypedDict):
+    """Data of a ``token-usage`` event of calls that a limit refused: how many of a payer's in one second, and why."""
+
+    account_id: str
+    payer_kind: str
+    payer_id: str
+    provider: str
+    allowed: bool
+    reason: str
+    count: int
+    occurred_at: str
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What one end or correction moved, in tokens."""
@@ -131,6 +146,20 @@ def data_of(
     }
 
 
+def denied_data(account: UUID, told: Mapping[str, Any], *, occurred_at: datetime) -> DeniedData:
+    """What a gateway has counted of refusals."""
+    return {
+        "account_id": str(account),
+        "payer_kind": told["payer_kind"],
+        "payer_id": told["payer_id"],
+        "provider": told["provider"],
+        "allowed": False,
+        "reason": told["reason"],
+        "count": int(told["count"]),
+        "occurred_at": occurred_at.isoformat(),
+    }
+
+
 def _counts(usage: Usage) -> TokenCounts:
     return {
         "input": usage.input,
@@ -151,3 +180,40 @@ def _price(facts: CallFacts) -> PriceThen:
         "cached_input_weight": facts.weights.cached_input,
         "output_weight": facts.weights.output,
     }
+
+
+def ending_of(settlement: Settlement) -> dict[str, Any]:
+    """How a call ended, as its hold keeps it and as it goes through the journal; the rest of it the ledger knows."""
+    return {
+        "usage": _counts(settlement.usage),
+        "outcome": settlement.outcome,
+        "usage_source": settlement.usage_source,
+        "status": settlement.status,
+        "latency_ms": settlement.latency_ms,
+        "first_byte_ms": settlement.first_byte_ms,
+        "finished_by": settlement.finished_by,
+    }
+
+
+def settlement_of(hold: UUID, account: UUID, tokens: int, ending: Mapping[str, Any]) -> Settlement:
+    """The inverse of :func:`ending_of`, with what the ledger knows."""
+    return Settlement(hold, account, tokens, **{**ending, "usage": Usage(**ending["usage"])})
+
+
+def facts_to_bytes(facts: CallFacts) -> bytes:
+    """A call's facts as they go through the journal."""
+    return _compact(facts_to_json(facts))
+
+
+def facts_from_bytes(text: bytes) -> CallFacts:
+    """The inverse of :func:`facts_to_bytes`."""
+    return facts_from_json(json.loads(text))
+
+
+def ending_to_bytes(settlement: Settlement) -> bytes:
+    """How a call ended as it goes through the journal: the payload of its entry."""
+    return _compact(ending_of(settlement))
+
+
+def _compact(plain: Mapping[str, Any]) -> bytes:
+    return json.dumps(plain, separators=(",", ":")).encode()

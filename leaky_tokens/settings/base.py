@@ -146,6 +146,36 @@ QUOTA_REDIS_URL = environment.text(
     "redis://127.0.0.1:6379/0",
     "Valkey for buckets (and later leases): appendfsync always, noeviction.",
 )
+QUOTA_LEASE_SECONDS = environment.integer(
+    "QUOTA_LEASE_SECONDS", 600, "Life of a lease's purse between renewals.", minimum=2, maximum=3600
+)
+QUOTA_RENEW_SECONDS = environment.integer(
+    "QUOTA_RENEW_SECONDS", 180, "A lease that has less left is renewed, or recalled when idle.", minimum=1, maximum=3600
+)
+QUOTA_SWEEP_SECONDS = environment.number(
+    "QUOTA_SWEEP_SECONDS",
+    15,
+    "Interval of the sweeper's passes; a hold is ended after four of them without a sign of life.",
+    minimum=0.2,
+    maximum=600,
+)
+QUOTA_SKEW_SECONDS = environment.integer(
+    "QUOTA_SKEW_SECONDS", 60, "How far clocks may differ when leases are closed.", minimum=0, maximum=3600
+)
+QUOTA_TOMBSTONE_SECONDS = environment.integer(
+    "QUOTA_TOMBSTONE_SECONDS",
+    3600,
+    "How long an ended hold is remembered in Valkey; not less than the longest call.",
+    minimum=10,
+    maximum=172_800,
+)
+QUOTA_CALL_SECONDS = environment.number(
+    "GATEWAY_CALL_SECONDS",
+    900,
+    "Longest life of a call, streams included; no upstream outlives it.",
+    minimum=1,
+    maximum=3600,
+)
 REDIS_URL = environment.text(
     "REDIS_URL", "redis://127.0.0.1:6380/0", "Valkey for cache, sessions, config push and Celery: volatile-lru."
 )
@@ -171,6 +201,15 @@ PLAIN_UPSTREAMS = environment.flag(
 
 TOKEN_ISSUER = environment.text("LEAKY_TOKEN_ISSUER", "leaky-tokens-auth", "Issuer (iss) of first-party tokens.")
 TOKEN_AUDIENCE = environment.text("LEAKY_TOKEN_AUDIENCE", "leaky-tokens", "Audience (aud) of all access tokens.")
+QUOTA_APPROVAL_TOKENS = environment.integer(
+    "QUOTA_APPROVAL_TOKENS", 10_000_000,
+    "Tokens that one operator may give or take within a day without a second person's approval.",
+    minimum=0, maximum=9 * 10**15,
+)  # fmt: skip
+QUOTA_APPROVAL_DAYS = environment.integer(
+    "QUOTA_APPROVAL_DAYS", 7, "Days that an order of tokens waits for approval before it expires.",
+    minimum=1, maximum=90,
+)  # fmt: skip
 TOKEN_SECONDS = environment.integer(
     "LEAKY_TOKEN_SECONDS", 3600, "Life of first-party and OAuth2 access tokens.", minimum=60, maximum=86_400
 )

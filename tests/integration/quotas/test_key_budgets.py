@@ -21,8 +21,8 @@ from apps.quotas.api import (
     reserve,
     settle,
 )
+from apps.quotas.models import Budget as BudgetRow
 from apps.quotas.models import Hold as HoldRow
-from apps.quotas.models import KeyBudget
 from tests.integration.quotas.payers import (
     MINUTE_MS,
     entries,
@@ -46,12 +46,12 @@ def new_budget(tokens: int) -> Budget:
 def budgeted(account: UUID, amount: int, budget: Budget) -> Hold:
     """A hold that counts against a budget, not yet taken."""
     plain = hold_of(account, amount)
-    return Hold(plain.id, plain.account, plain.amount, plain.facts, budget)
+    return Hold(plain.id, plain.account, plain.amount, plain.facts, (budget,))
 
 
 def adds_up(budget: Budget) -> bool:
     """Whether the budget's balances are what its holds come to."""
-    holds = HoldRow.objects.filter(budget_id=budget.id).values_list("status", "amount", "charged")
+    holds = HoldRow.objects.filter(budgets__contains=[budget.id]).values_list("status", "amount", "charged")
     held = sum(amount for status, amount, _ in holds if status == "HELD")
     return budget_of(budget.id) == (sum(charged for _, _, charged in holds), held)
 
@@ -173,10 +173,10 @@ def test_the_application_cannot_forget_a_budget() -> None:
     budget = new_budget(5)
     reserve(budgeted(funded_account(10), 5, budget), ttl_ms=MINUTE_MS)
     for statement in (
-        "DELETE FROM quotas_key_budget WHERE key_id = %s",
-        "UPDATE quotas_key_budget SET held = -1 WHERE key_id = %s",
-        "UPDATE quotas_key_budget SET key_id = 'another' WHERE key_id = %s",
+        "DELETE FROM quotas_budget WHERE id = %s",
+        "UPDATE quotas_budget SET held = -1 WHERE id = %s",
+        "UPDATE quotas_budget SET id = 'another' WHERE id = %s",
     ):
         with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(statement, [budget.id])
-    assert KeyBudget.objects.get(key_id=budget.id).held == 5
+    assert BudgetRow.objects.get(id=budget.id).held == 5
