@@ -1,6 +1,6 @@
 """Who is measured: a subject is a name, a command, its environment, and where and how to ask it.
 
-A new subject is one function in :data:`SUBJECTS`. Every subject is started anew for each of its turns, on the same
+A new subject is one function, entered in :data:`benchmarks.contenders.SUBJECTS`. Every subject is started anew for each of its turns, on the same
 port, so that no other one runs beside it and its memory grows from a fresh start.
 """
 
@@ -53,6 +53,8 @@ class Subject:
     stream_path: str = "/v1/chat/completions"
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
+    """What a call for a stream says beside, or instead of, ``headers``."""
     store_process_ids: tuple[int, ...] = ()
 
 
@@ -102,13 +104,3 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
         headers={"authorization": f"Bearer {bank.api_key}"},
         store_process_ids=bank.process_ids,
     )
-
-
-SUBJECTS: dict[str, Callable[[Site], Subject]] = {
-    "nginx": nginx_proxy,
-    "gateway": gateway,
-    "gateway-noop": gateway_noop,
-    "floor": floor,
-}
-DEFAULT = ("nginx", "gateway", "gateway-noop")
-BASELINE = "nginx"

@@ -83,7 +83,8 @@ class _Turn:
 
     def request(self, *, stream: bool) -> bytes:
         path = self.subject.stream_path if stream else self.subject.plain_path
-        return workload.http_request(path, workload.request_body(stream=stream), dict(self.subject.headers))
+        headers = {**self.subject.headers, **(self.subject.stream_headers if stream else {})}
+        return workload.http_request(path, workload.request_body(stream=stream), headers)
 
     @contextmanager
     def metered(self) -> Iterator[_Meter]:

@@ -7,8 +7,6 @@ the sum of a call's parts never exceeds the call by more than one token.
 
 from dataclasses import dataclass
 
-import msgspec
-
 MICRO = 1_000_000
 """Micro-tokens in a token: the unit of the bucket's level."""
 
@@ -28,7 +26,8 @@ class Weights:
     output: int = MILLI
 
 
-class Usage(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Usage:
     """Provider tokens of one call. ``cached_input`` is a part of ``input``, ``reasoning`` a part of ``output``."""
 
     input: int = 0
