@@ -43,8 +43,8 @@ class Terms:
 class Demand:
     """A call that asks to be admitted: ``amount`` tokens at most, within its account, its budgets and its tier.
 
-    ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as of
-    the reservation.
+    ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as
+    of the reservation.
     """
 
     hold: UUID

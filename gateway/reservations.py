@@ -1,5 +1,5 @@
-"""Reservations of this process, from admission to settlement: taken before a call leaves, renewed while it runs, settled
-in a task that outlives its client.
+"""Reservations of this process, from admission to settlement: taken before a call leaves, renewed while it runs,
+settled in a task that outlives its client.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Running(Protocol):
 
 @dataclass(slots=True)
 class Reservation:
-    """A live hold. ``call`` is who uses it, from when that begins until it ends: no longer, so nothing lives in a ring."""
+    """A live hold. ``call`` is who uses it, until it ends and no longer: objects in a ring are dear to free."""
 
     demand: Demand
     plan: Plan

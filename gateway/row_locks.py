@@ -48,7 +48,7 @@ class RowLockQuota:
         return poured
 
     def end(self, demand: Demand, admitted: Admitted, ending: Ending) -> Settle:
-        """See :class:`Quota`. A process that dies before it has settled leaves a hold that expires with its progress."""
+        """See :class:`Quota`. A process that dies before it has settled leaves a hold that expires."""
         return partial(self._settle, demand, admitted, ending)
 
     async def _settle(self, demand: Demand, admitted: Admitted, ending: Ending) -> Settled:

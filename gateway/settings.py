@@ -58,7 +58,7 @@ LEASE_WAIT_SECONDS = environment.number(
 SPOOL_DIR = environment.text(
     "GATEWAY_SPOOL_DIR",
     "",
-    "Directory on a local disk in which gateways keep what the ledger has not yet; gateways of one ledger may share it. "
+    "Directory on a local disk in which gateways keep what the ledger has not yet; those of one ledger may share it. "
     "Empty: leaky-spool in the system's directory for temporary files.",
 )
 SPOOL_RESEND_SECONDS = environment.number(

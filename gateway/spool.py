@@ -1,8 +1,8 @@
 """The spool of this process: what it has admitted and what became of that, until the ledger has it.
 
 Valkey may lose what it has acknowledged, and a gateway may die at any moment. What either of them forgets, the other
-tells: a line goes to the file when a call is admitted and one when it has ended, and what the ledger's mark does not cover
-is settled again, by this process or by the one that adopts its file.
+tells: a line goes to the file when a call is admitted and one when it has ended, and what the ledger's mark does not
+cover is settled again, by this process or by the one that adopts its file.
 
     ["A", wall ms, boot ms, hold, account, epoch, generation, amount, policy, budgets, claim, facts]    admitted
     ["P", [[hold, tokens], …]]                                                                          so far

@@ -119,7 +119,7 @@ class SpoolKeeper:
         )
 
     async def close(self, seconds: float) -> None:
-        """Wait until the ledger has everything, for ``seconds`` at most; then the spool is ended, else left to others."""
+        """Wait until the ledger has everything, for ``seconds`` at most; else the spool is left to others."""
         try:
             async with asyncio.timeout(seconds):
                 while len(self._spool.book):

@@ -1,7 +1,8 @@
 """From a checked call to what it asks of the quota; and from the quota's refusals to answers."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -29,6 +30,9 @@ from gateway.exchange import Exchange
 from gateway.idempotency import Attempt
 from gateway.plan import Plan
 from gateway.quota import Demand, Terms
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 CLAIM_MS = idempotency.KEPT_SECONDS * 1000
 REMEMBERED = 65_536
@@ -106,26 +110,32 @@ def answer_to(refusal: Refusal, demand: Demand) -> ApiError:
     Raises:
         StoreUnavailable: it is ours to blame, not the caller.
     """
-    match refusal.kind:
-        case RefusalKind.DEAD:
-            return errors.unauthorized()
-        case RefusalKind.RUNNING:
-            return idempotency.running()
-        case RefusalKind.MISMATCH:
-            return idempotency.mismatch()
-        case RefusalKind.REPLAY:
-            return idempotency.unavailable()
-        case RefusalKind.CONCURRENCY:
-            return limits.too_many_at_once(allowed=refusal.limit, live=refusal.used)
-        case RefusalKind.RPM:
-            return limits.too_many_requests(per_minute=refusal.limit, used=refusal.used, wait_ms=refusal.wait_ms)
-        case RefusalKind.FULL:
-            return limits.bucket_full(
-                needed=demand.amount, capacity=refusal.limit, level=refusal.used, wait_ms=refusal.wait_ms
-            )
-        case RefusalKind.NEVER:
-            return errors.too_expensive(demand.amount, refusal.limit)
-    raise StoreUnavailable(f"the quota store cannot admit now: {refusal.kind}")
+    answer = _ANSWERS.get(refusal.kind)
+    if answer is None:
+        raise StoreUnavailable(f"the quota store cannot admit now: {refusal.kind}")
+    return answer(refusal, demand)
+
+
+def _bucket_full(refusal: Refusal, demand: Demand) -> ApiError:
+    level, wait_ms = refusal.used, refusal.wait_ms
+    return limits.bucket_full(needed=demand.amount, capacity=refusal.limit, level=level, wait_ms=wait_ms)
+
+
+def _too_many_requests(refusal: Refusal, _demand: Demand) -> ApiError:
+    return limits.too_many_requests(per_minute=refusal.limit, used=refusal.used, wait_ms=refusal.wait_ms)
+
+
+_ANSWERS: dict[RefusalKind, Callable[[Refusal, Demand], ApiError]] = {
+    RefusalKind.DEAD: lambda _refusal, _demand: errors.unauthorized(),
+    RefusalKind.RUNNING: lambda _refusal, _demand: idempotency.running(),
+    RefusalKind.MISMATCH: lambda _refusal, _demand: idempotency.mismatch(),
+    RefusalKind.REPLAY: lambda _refusal, _demand: idempotency.unavailable(),
+    RefusalKind.CONCURRENCY: lambda refusal, _demand: limits.too_many_at_once(allowed=refusal.limit, live=refusal.used),
+    RefusalKind.RPM: _too_many_requests,
+    RefusalKind.FULL: _bucket_full,
+    RefusalKind.NEVER: lambda refusal, demand: errors.too_expensive(demand.amount, refusal.limit),
+}
+"""What is not here is ours to blame: no lease in time, a journal that is too long, an id that was used before."""
 
 
 def answer_to_shortage(short: InsufficientQuota | InsufficientBudget, demand: Demand) -> ApiError:
