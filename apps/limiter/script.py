@@ -111,13 +111,12 @@ def reserve_call(order: Order) -> Call[Admitted | Refusal]:
         str(order.account),
         order.amount,
         order.generation,
-        order.credential,
         _or_empty(order.token_version),
         order.facts,
         " ".join(order.budgets),
         order.journal_limit,
-        *((claim.fingerprint, claim.ttl_ms) if claim else ("", 0)),
-        *_policy_args(order.policy),
+        _policy(order.policy),
+        *((claim.fingerprint, claim.ttl_ms) if claim else ()),
     )
     return _call("reserve", names, args, partial(_reserved, order.policy))
 
@@ -127,7 +126,7 @@ def heartbeat_call(beat: Beat) -> Call[Pulse]:
     of = keys.keys_of(beat.account)
     credential = (f"{of.tag}:dead:{beat.credential}", f"{of.tag}:tv:{beat.user}")
     names = (f"{of.tag}:hold:{beat.hold}", of.live, of.mark, *credential)
-    args = (str(beat.hold), beat.progress, beat.credential, _or_empty(beat.token_version))
+    args = (str(beat.hold), beat.progress, _or_empty(beat.token_version))
     return _call("heartbeat", names, args, lambda reply: Pulse(_text(reply)))
 
 
@@ -135,7 +134,7 @@ def extend_call(account: UUID, hold: UUID, tokens: int, policy: Policy) -> Call[
     """Grow a live hold by ``tokens``."""
     of = keys.keys_of(account)
     names = (of.purse, of.bucket, f"{of.tag}:hold:{hold}", of.mark)
-    return _call("extend", names, (tokens, *_policy_args(policy)), _extended)
+    return _call("extend", names, (tokens, _policy(policy)), _extended)
 
 
 def settle_call(ending: Ending) -> Call[Ended]:
@@ -164,7 +163,7 @@ def settle_call(ending: Ending) -> Call[Ended]:
         ending.claim_end or "",
         ending.tombstone_ms,
         int(ending.before_start),
-        *_policy_args(ending.policy),
+        _policy(ending.policy),
     )
     return _call("settle", names, args, _ended)
 
@@ -231,7 +230,7 @@ def pour_call(account: UUID, hold: UUID, policy: Policy, tokens: int) -> Call[Ad
     if tokens < 0:
         raise ValueError("a pour is never negative; adjust takes tokens out")
     of = keys.keys_of(account)
-    args = (str(hold), tokens, *_policy_args(policy))
+    args = (str(hold), tokens, _policy(policy))
     return _call("pour", (of.bucket, of.rpm, of.queue), args, partial(_reserved, policy))
 
 
@@ -243,7 +242,7 @@ def adjust_call(
     ``poured_ms`` is :attr:`Admitted.poured_ms`. The reply is the level afterwards, in micro-tokens.
     """
     of = keys.keys_of(account)
-    args = (str(hold), delta_tokens, poured_ms, int(before_start), *_policy_args(policy))
+    args = (str(hold), delta_tokens, poured_ms, int(before_start), _policy(policy))
     return _call("adjust", (of.bucket, of.queue), args, lambda reply: cast("int", reply))
 
 
@@ -307,10 +306,11 @@ def _call(operation: str, names: Sequence[str], args: Sequence[Argument], decode
 
 
 @lru_cache(maxsize=REMEMBERED_POLICIES)
-def _policy_args(policy: Policy) -> tuple[Argument, ...]:
-    limits = (_or_empty(policy.requests_per_minute), _or_empty(policy.concurrency))
-    bucket = (policy.bucket.capacity, policy.bucket.leak, str(policy.strategy), str(policy.mode))
-    return (*bucket, policy.patience, policy.window, *limits)
+def _policy(policy: Policy) -> str:
+    """All of a policy in one argument: few differ, and the library remembers those that it has met."""
+    counts = ("-" if count is None else count for count in policy.counts)
+    bucket = (policy.bucket.capacity, policy.bucket.leak, policy.strategy, policy.mode)
+    return " ".join(str(word) for word in (*bucket, policy.patience, policy.window, *counts))
 
 
 def _part_args(part: PartOfLease) -> tuple[Argument, ...]:

@@ -60,7 +60,7 @@ class Twin:
 
 
 def _pour(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -> Reply:
-    pour = Pour(keys[0], keys[1], keys[2], args[1].decode(), int(args[2]), policy_of(args[3:]), now)
+    pour = Pour(keys[0], keys[1], keys[2], args[1].decode(), int(args[2]), policy_of(args[3]), now)
     told = twin_bucket.refusal(store, pour)
     if told:
         return twin_holds.refused(told, None, now)
@@ -69,7 +69,7 @@ def _pour(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) ->
 
 def _adjust(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -> Reply:
     hold, delta, poured, leaves = (arg.decode() for arg in args[1:5])
-    policy = policy_of(args[5:])
+    policy = policy_of(args[5])
     if leaves == "1":
         return twin_bucket.leave(store, Pour(keys[0], "", keys[1], hold, -int(delta), policy, now))
     return twin_bucket.correct(store, keys[0], policy, int(delta), int(poured), now)

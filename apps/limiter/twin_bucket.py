@@ -1,7 +1,7 @@
 """``lua/bucket.lua`` over the twin's store: the arithmetic is that of :mod:`apps.limiter.domain`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from apps.core.units import MICRO
 from apps.limiter import domain
@@ -53,18 +53,13 @@ class Told:
     name: str = ""
 
 
-def policy_of(args: Sequence[bytes]) -> Policy:
-    """A policy from its eight arguments."""
-    capacity, leak, strategy, mode, patience, window, per_minute, concurrency = (arg.decode() for arg in args[:8])
-    return Policy(
-        Bucket(int(capacity), int(leak)),
-        Strategy(strategy),
-        Mode(mode),
-        int(patience),
-        int(window),
-        int(per_minute) if per_minute else None,
-        int(concurrency) if concurrency else None,
-    )
+@lru_cache
+def policy_of(text: bytes) -> Policy:
+    """A policy from its argument."""
+    capacity, leak, strategy, mode, patience, window, *counts = text.decode().split()
+    per_minute, concurrency = (None if count == "-" else int(count) for count in counts)
+    bucket, kind = Bucket(int(capacity), int(leak)), Strategy(strategy)
+    return Policy(bucket, kind, Mode(mode), int(patience), int(window), per_minute, concurrency)
 
 
 def finite(milliseconds: int) -> int:

@@ -54,14 +54,12 @@ class Ask:
     run: str
     account: str
     gen: str
-    credential: bytes
     version: int | None
     facts: bytes
     budgets: list[str]
     budget_text: str
     journal_limit: int
-    fingerprint: bytes
-    claim_ms: int
+    claim: Sequence[bytes]
     number: int = 0
     purse: TwinPurse | None = None
 
@@ -162,7 +160,7 @@ def heartbeat(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int
         return {"S": b"ended", "X": b"swept"}.get(state, b"unknown")
     store.hset(hold, pr=max(store.number(hold, "pr"), int(args[2])))
     store.zadd(live, store.number(mark, "pass"), args[1].decode())
-    return b"dead" if _is_dead(store, dead, version_key, _number(args[4])) else b"ok"
+    return b"dead" if _is_dead(store, dead, version_key, _number(args[3])) else b"ok"
 
 
 def extend(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -> Reply:
@@ -183,7 +181,7 @@ def extend(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -
     purse.av, purse.rs = purse.av - tokens, purse.rs + tokens
     write_purse(store, purse)
     store.hset(hold.key, n=hold.amount + tokens)
-    twin_bucket.correct(store, keys[1], policy_of(args[2:]), tokens, hold.poured, now)
+    twin_bucket.correct(store, keys[1], policy_of(args[2]), tokens, hold.poured, now)
     return [b"ok", hold.amount + tokens, purse.av]
 
 
@@ -215,11 +213,10 @@ def refused(told: Told, purse: TwinPurse | None, now: int) -> Reply:
 
 
 def _order(keys: Sequence[str], args: Sequence[bytes], now: int) -> Ask:
-    words = [arg.decode() for arg in (*args[:6], args[8])]
-    run, hold, account, amount, gen, _, budgets = words
+    run, hold, account, amount, gen, version, _, budgets, limit = (arg.decode("latin-1") for arg in args[:9])
     return Ask(
         purse_key=keys[0],
-        pour=Pour(keys[1], keys[2], keys[3], hold, int(amount), policy_of(args[12:]), now),
+        pour=Pour(keys[1], keys[2], keys[3], hold, int(amount), policy_of(args[9]), now),
         hold_key=keys[4],
         live=keys[5],
         journal=keys[6],
@@ -230,14 +227,12 @@ def _order(keys: Sequence[str], args: Sequence[bytes], now: int) -> Ask:
         run=run,
         account=account,
         gen=gen,
-        credential=args[5],
-        version=_number(args[6]),
-        facts=args[7],
+        version=int(version) if version else None,
+        facts=args[6],
         budgets=budgets.split(),
         budget_text=budgets,
-        journal_limit=int(args[9]),
-        fingerprint=args[10],
-        claim_ms=int(args[11]),
+        journal_limit=int(limit),
+        claim=args[10:-1],
     )
 
 
@@ -262,7 +257,7 @@ def _refused_by_claim(store: Store, ask: Ask) -> Told | None:
     holder = claim.get("h", b"").decode()
     if not claim or holder == ask.pour.hold:
         return None
-    if claim["fp"] != ask.fingerprint:
+    if claim["fp"] != ask.claim[0]:
         return Told("mismatch", name=holder)
     kind = "running" if claim["st"] == b"running" else "replay"
     return Told(kind, name=holder, available=int(claim["st"] == b"stored"))
@@ -309,12 +304,13 @@ def _take(store: Store, ask: Ask) -> TwinPurse:
     store.hset(purse.key, av=purse.av, rs=purse.rs, lv=purse.lv, us=now)
     store.hset_all(purse.key, [(f"b:{budget}", purse.left[budget] - amount) for budget in ask.budgets])
     told: dict[str, Value] = {"ac": ask.account, "gen": ask.gen, "ep": purse.ep, "run": ask.run, "n": amount}
-    told |= {"cr": ask.credential, "bu": ask.budget_text, "ik": ask.claim_key or "", "t": now, "f": ask.facts}
-    store.hset(ask.hold_key, st="R", **told)
+    told |= {"bu": ask.budget_text} if ask.budgets else {}
+    told |= {"ik": ask.claim_key} if ask.claim_key else {}
+    store.hset(ask.hold_key, st="R", t=now, f=ask.facts, **told)
     store.zadd(ask.live, ask.number, ask.pour.hold)
     if ask.claim_key:
-        store.hset(ask.claim_key, fp=ask.fingerprint, st="running", h=ask.pour.hold)
-        store.pexpireat(ask.claim_key, now + ask.claim_ms)
+        store.hset(ask.claim_key, fp=ask.claim[0], st="running", h=ask.pour.hold)
+        store.pexpireat(ask.claim_key, now + int(ask.claim[1]))
     return purse
 
 
@@ -327,7 +323,7 @@ def _ending(keys: Sequence[str], args: Sequence[bytes], now: int) -> End:
     run, hold, account, amount, gen, epoch, actual = (arg.decode() for arg in args[:7])
     return End(
         purse_key=keys[0],
-        pour=Pour(keys[1], "", keys[2], hold, int(amount), policy_of(args[14:]), now),
+        pour=Pour(keys[1], "", keys[2], hold, int(amount), policy_of(args[14]), now),
         hold_key=keys[3],
         live=keys[4],
         quarantine=keys[5],
@@ -354,7 +350,7 @@ def _note(store: Store, end: End) -> Reply:
     told: dict[str, Value] = {"a": end.account, "e": end.ep, "g": end.gen, "n": amount, "c": charged, "b": absorbed}
     told |= {"bu": budget_moves(None, end.budgets, charged, 0), "f": end.facts, "p": end.payload}
     identity, entry = append(store, end.journal, "S", end.hold, **told)
-    _bury(store, end, amount, charged, absorbed, entry)
+    _bury(store, end, charged, absorbed, entry)
     _end_claim(store, end)
     return [b"noted", charged, absorbed, identity, entry]
 
@@ -373,9 +369,8 @@ def _finish(store: Store, end: End, hold: TwinHold) -> Reply:
     told |= {"bu": budget_moves(purse if own else None, hold.budgets, charged, rest)}
     identity, entry = append(store, end.journal, "S", end.hold, **told)
     write_ended(store, purse, hold, own=own)
-    _bury(store, end, hold.amount, charged, absorbed, entry)
-    store.zrem(end.live, [end.hold])
-    store.zrem(end.quarantine, [end.hold])
+    _bury(store, end, charged, absorbed, entry)
+    store.zrem(end.live if hold.st == "R" else end.quarantine, [end.hold])
     return [b"settled" if hold.st == "R" else b"corrected", charged, absorbed, identity, entry]
 
 
@@ -388,9 +383,9 @@ def _move(purse: TwinPurse, hold: TwinHold, kept: int, charged: int) -> int:
     return purse.give_rest(kept - (charged - hold.charged))
 
 
-def _bury(store: Store, end: End, amount: int, charged: int, absorbed: int, entry: bytes) -> None:
-    store.hset(end.hold_key, st="S", ac=end.account, n=amount, ch=charged, ab=absorbed, ev=entry)
-    store.hdel(end.hold_key, "f", "cr", "q")
+def _bury(store: Store, end: End, charged: int, absorbed: int, entry: bytes) -> None:
+    store.delete(end.hold_key)
+    store.hset(end.hold_key, st="S", ch=charged, ab=absorbed, ev=entry)
     store.pexpireat(end.hold_key, end.pour.now + end.tombstone_ms)
 
 

@@ -92,11 +92,6 @@ class Store:
         """``HSET`` of any names."""
         self.hashes.setdefault(key, {}).update((name, raw(value)) for name, value in fields)
 
-    def hdel(self, key: str, *names: str) -> None:
-        """``HDEL`` of a part of the names; the hash keeps others."""
-        for name in names:
-            self.hashes[key].pop(name, None)
-
     def number(self, key: str, name: str) -> int:
         """A hash's field as a number, 0 if it has none."""
         return int(self.hget(key, name) or 0)

@@ -16,21 +16,38 @@ local FIELDS = {
   FIXED_WINDOW = { "count", "from" },
 }
 
--- The eight arguments of a policy, the first of them at args[index].
-local function policy_of(args, index)
-  local capacity, strategy = tonumber(args[index]), args[index + 2]
+-- "capacity leak strategy mode patience window requests_per_minute concurrency"; "-": no such limit.
+local function parse_policy(text)
+  local capacity, leak, strategy, mode, patience, window, per_minute, concurrency = unpack(words(text))
+  capacity = tonumber(capacity)
   return {
     capacity = capacity,
     full = capacity * MICRO,
-    leak = tonumber(args[index + 1]),
+    leak = tonumber(leak),
     strategy = strategy,
     windowed = strategy == "FIXED_WINDOW",
-    shapes = args[index + 3] == "shape",
-    patience = tonumber(args[index + 4]),
-    window = tonumber(args[index + 5]),
-    per_minute = tonumber(args[index + 6]),
-    concurrency = tonumber(args[index + 7]),
+    shapes = mode == "shape",
+    patience = tonumber(patience),
+    window = tonumber(window),
+    per_minute = tonumber(per_minute),
+    concurrency = tonumber(concurrency),
   }
+end
+
+-- Policies are few and come with every call: each is parsed once, and all are forgotten when there are too many.
+local MOST_POLICIES = 256
+local policies, policies_known = {}, 0
+
+local function policy_of(text)
+  local policy = policies[text]
+  if not policy then
+    if policies_known >= MOST_POLICIES then
+      policies, policies_known = {}, 0
+    end
+    policy = parse_policy(text)
+    policies[text], policies_known = policy, policies_known + 1
+  end
+  return policy
 end
 
 -- A level that has leaked until now. A clock that was set back leaks nothing; time in the state never runs backwards.
@@ -217,11 +234,11 @@ local function fill(ask)
   return bucket.level, start_in, empty_in(bucket, policy, now), requests.level, reset
 end
 
--- KEYS bucket rpm queue; ARGV run hold tokens policy… now
+-- KEYS bucket rpm queue; ARGV run hold tokens policy now
 local function pour(keys, args)
   local ask = {
     bucket_key = keys[1], rpm_key = keys[2], queue_key = keys[3], hold = args[2], amount = tonumber(args[3]),
-    policy = policy_of(args, 4), now = time_of(args),
+    policy = policy_of(args[4]), now = time_of(args),
   }
   local refusal = refused_by_bucket(ask)
   if refusal then
@@ -231,9 +248,9 @@ local function pour(keys, args)
   return { "ok", 0, 0, 0, 0, 0, level, start_in, empty, requests, reset, ask.now }
 end
 
--- KEYS bucket queue; ARGV run hold delta poured leaves policy… now
+-- KEYS bucket queue; ARGV run hold delta poured leaves policy now
 local function adjust(keys, args)
-  local policy, delta, now = policy_of(args, 6), tonumber(args[3]), time_of(args)
+  local policy, delta, now = policy_of(args[6]), tonumber(args[3]), time_of(args)
   if args[5] == "1" then
     return leave_bucket(keys[1], keys[2], args[2], policy, -delta, now)
   end

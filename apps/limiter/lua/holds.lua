@@ -46,10 +46,10 @@ local function order_of(keys, args)
   return {
     purse_key = keys[1], bucket_key = keys[2], rpm_key = keys[3], queue_key = keys[4], hold_key = keys[5], live = keys[6],
     journal = keys[7], mark = keys[8], dead = keys[9], version_key = keys[10], claim_key = keys[11],
-    run = args[1], hold = args[2], account = args[3], amount = tonumber(args[4]), gen = args[5], credential = args[6],
-    version = tonumber(args[7]), facts = args[8], budget_text = args[9], budgets = words(args[9]),
-    journal_limit = tonumber(args[10]), fingerprint = args[11], claim_ms = tonumber(args[12]),
-    policy = policy_of(args, 13), now = time_of(args),
+    run = args[1], hold = args[2], account = args[3], amount = tonumber(args[4]), gen = args[5],
+    version = tonumber(args[6]), facts = args[7], budget_text = args[8], budgets = words(args[8]),
+    journal_limit = tonumber(args[9]), policy = policy_of(args[10]), fingerprint = args[11],
+    claim_ms = tonumber(args[12]), now = time_of(args),
   }
 end
 
@@ -124,10 +124,16 @@ local function take_hold(ask)
     fields[#fields + 1] = purse.left[budget] - amount
   end
   redis.call("HSET", purse.key, unpack(fields))
-  redis.call(
-    "HSET", ask.hold_key, "st", "R", "ac", ask.account, "gen", ask.gen, "ep", purse.ep, "run", ask.run, "n", amount,
-    "cr", ask.credential, "bu", ask.budget_text, "ik", ask.claim_key or "", "t", ask.now, "f", ask.facts
-  )
+  local told = {
+    "st", "R", "ac", ask.account, "gen", ask.gen, "ep", purse.ep, "run", ask.run, "n", amount, "t", ask.now, "f", ask.facts,
+  }
+  if ask.budget_text ~= "" then
+    told[#told + 1], told[#told + 2] = "bu", ask.budget_text
+  end
+  if ask.claim_key then
+    told[#told + 1], told[#told + 2] = "ik", ask.claim_key
+  end
+  redis.call("HSET", ask.hold_key, unpack(told))
   redis.call("ZADD", ask.live, ask.pass, ask.hold)
   if ask.claim_key then
     redis.call("HSET", ask.claim_key, "fp", ask.fingerprint, "st", "running", "h", ask.hold)
@@ -136,7 +142,7 @@ local function take_hold(ask)
 end
 
 -- KEYS purse bucket rpm queue hold live journal mark dead tv [idem]
--- ARGV run hold account tokens gen credential version facts budgets limit fingerprint claim_ms policy… now
+-- ARGV run hold account tokens gen version facts budgets limit policy [fingerprint claim_ms] now
 local function reserve(keys, args)
   local ask = order_of(keys, args)
   local refusal = refusal_of(ask)
@@ -152,7 +158,7 @@ local function reserve(keys, args)
   }
 end
 
--- KEYS hold live mark dead tv; ARGV run hold progress credential version now
+-- KEYS hold live mark dead tv; ARGV run hold progress version now
 local function heartbeat(keys, args)
   local state, progress = unpack(redis.call("HMGET", keys[1], "st", "pr"))
   if state ~= "R" then
@@ -160,10 +166,10 @@ local function heartbeat(keys, args)
   end
   redis.call("HSET", keys[1], "pr", math.max(tonumber(progress) or 0, tonumber(args[3])))
   redis.call("ZADD", keys[2], tonumber(redis.call("HGET", keys[3], "pass")) or 0, args[2])
-  return is_dead(keys[4], keys[5], tonumber(args[5])) and "dead" or "ok"
+  return is_dead(keys[4], keys[5], tonumber(args[4])) and "dead" or "ok"
 end
 
--- KEYS purse bucket hold mark; ARGV run tokens policy… now
+-- KEYS purse bucket hold mark; ARGV run tokens policy now
 local function extend(keys, args)
   local tokens, now, hold = tonumber(args[2]), time_of(args), read_hold(keys[3])
   if not hold or hold.st ~= "R" then
@@ -186,18 +192,19 @@ local function extend(keys, args)
   purse.av, purse.rs = purse.av - tokens, purse.rs + tokens
   write_purse(purse)
   redis.call("HSET", hold.key, "n", hold.amount + tokens)
-  correct_bucket(keys[2], policy_of(args, 3), tokens, hold.poured, now)
+  correct_bucket(keys[2], policy_of(args[3]), tokens, hold.poured, now)
   return { "ok", hold.amount + tokens, purse.av }
 end
 
 local function ending_of(keys, args)
+  local now = time_of(args)
   return {
     purse_key = keys[1], bucket_key = keys[2], queue_key = keys[3], hold_key = keys[4], live = keys[5],
     quarantine = keys[6], claim_key = keys[9], run = args[1], hold = args[2], account = args[3],
     amount = tonumber(args[4]), gen = args[5], ep = tonumber(args[6]), actual = tonumber(args[7]), payload = args[8],
     known = args[9] == "1", facts = args[10], budgets = words(args[11]), claim_end = args[12],
-    tombstone_ms = tonumber(args[13]), leaves = args[14] == "1", policy = policy_of(args, 15), now = time_of(args),
-    journal = journal_of(keys[7], keys[8], args[1], time_of(args)),
+    tombstone_ms = tonumber(args[13]), leaves = args[14] == "1", policy = policy_of(args[15]), now = now,
+    journal = journal_of(keys[7], keys[8], args[1], now),
   }
 end
 
@@ -212,12 +219,10 @@ local function end_claim(ask)
   end
 end
 
--- The end of a hold is remembered, so that it is said twice without effect; what only the ledger needs is not.
+-- The end of a hold is remembered, so that it is said twice without effect; all else of it is in the journal.
 local function bury(ask, charged, absorbed, entry)
-  redis.call(
-    "HSET", ask.hold_key, "st", "S", "ac", ask.account, "n", ask.amount, "ch", charged, "ab", absorbed, "ev", entry
-  )
-  redis.call("HDEL", ask.hold_key, "f", "cr", "q")
+  redis.call("DEL", ask.hold_key)
+  redis.call("HSET", ask.hold_key, "st", "S", "ch", charged, "ab", absorbed, "ev", entry)
   redis.call("PEXPIREAT", ask.hold_key, ask.now + ask.tombstone_ms)
 end
 
@@ -275,10 +280,8 @@ local function finish(ask, hold)
     returned = returned, progress = hold.progress, budgets = moves, facts = hold.facts, payload = ask.payload,
   })
   write_ended(purse, own, hold)
-  ask.amount = hold.amount
   bury(ask, charged, absorbed, entry)
-  redis.call("ZREM", ask.live, ask.hold)
-  redis.call("ZREM", ask.quarantine, ask.hold)
+  redis.call("ZREM", hold.st == "R" and ask.live or ask.quarantine, ask.hold)
   return { hold.st == "R" and "settled" or "corrected", charged, absorbed, id, entry }
 end
 
@@ -291,7 +294,7 @@ local function correct_by(ask, hold)
 end
 
 -- KEYS purse bucket queue hold live quarantine journal mark [idem]
--- ARGV run hold account amount gen epoch actual payload known facts budgets claim_end tombstone_ms leaves policy… now
+-- ARGV run hold account amount gen epoch actual payload known facts budgets claim_end tombstone_ms leaves policy now
 local function settle(keys, args)
   local ask = ending_of(keys, args)
   local hold = read_hold(ask.hold_key)

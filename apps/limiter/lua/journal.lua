@@ -40,7 +40,11 @@ local function append(journal, kind, subject, told)
     "n", told.amount or 0, "c", told.charged or 0, "b", told.absorbed or 0, "r", told.returned or 0,
     "pr", told.progress or 0, "bu", told.budgets or "", "f", told.facts or "", "p", told.payload or ""
   )
-  redis.call("HSET", journal.mark, "id", id, "last", entry)
+  if id == mark[1] then
+    redis.call("HSET", journal.mark, "last", entry)
+  else
+    redis.call("HSET", journal.mark, "id", id, "last", entry)
+  end
   return id, entry
 end
 

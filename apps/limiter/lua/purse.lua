@@ -9,7 +9,7 @@
 --   b:<budget>     what is left of a budget's part
 
 local SET_BACK_MS = 60000
-local PURSE_FIELDS = { "run", "gen", "ep", "from", "exp", "px", "st", "gr", "av", "rs", "sp", "qz", "rt", "hi", "lv" }
+local PURSE_FIELDS = { "run", "gen", "ep", "st", "av", "rs", "lv", "sp", "qz", "rt", "gr", "hi", "from", "exp", "px" }
 local PURSE_KEPT_MS = 24 * 3600 * 1000
 
 local function fields_with(budgets)
@@ -34,10 +34,10 @@ local function read_purse(key, budgets)
     left[budget] = tonumber(stored[#PURSE_FIELDS + index]) or 0
   end
   return {
-    key = key, run = stored[1], gen = stored[2], ep = tonumber(stored[3]), from = tonumber(stored[4]),
-    exp = tonumber(stored[5]), px = tonumber(stored[6]), closed = stored[7] == "closed", gr = tonumber(stored[8]),
-    av = tonumber(stored[9]), rs = tonumber(stored[10]), sp = tonumber(stored[11]), qz = tonumber(stored[12]),
-    rt = tonumber(stored[13]), hi = tonumber(stored[14]), lv = tonumber(stored[15]), budgets = budgets, left = left,
+    key = key, run = stored[1], gen = stored[2], ep = tonumber(stored[3]), closed = stored[4] == "closed",
+    av = tonumber(stored[5]), rs = tonumber(stored[6]), lv = tonumber(stored[7]), sp = tonumber(stored[8]),
+    qz = tonumber(stored[9]), rt = tonumber(stored[10]), gr = tonumber(stored[11]), hi = tonumber(stored[12]),
+    from = tonumber(stored[13]), exp = tonumber(stored[14]), px = tonumber(stored[15]), budgets = budgets, left = left,
   }
 end
 
