@@ -1,7 +1,7 @@
 """Who is measured: a subject is a name, a command, its environment, and where and how to ask it.
 
-A new subject is one function, entered in :data:`benchmarks.contenders.SUBJECTS`. Every subject is started anew for each of its turns, on the same
-port, so that no other one runs beside it and its memory grows from a fresh start.
+A new subject is one function, entered in :data:`benchmarks.contenders.SUBJECTS`. Every subject is started anew for
+each of its turns, on the same port, so that no other one runs beside it and its memory grows from a fresh start.
 """
 
 import os
@@ -28,6 +28,8 @@ class Bank:
     environment: Mapping[str, str]
     api_key: str
     process_ids: tuple[int, ...]
+    administrator_url: str
+    """PostgreSQL's superuser, who may read what everybody has asked."""
 
 
 @dataclass(frozen=True, slots=True)
