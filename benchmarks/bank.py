@@ -23,8 +23,8 @@ from leaky_tokens.local.valkey import CACHE, QUOTA, Valkey
 
 
 @contextmanager
-def running_bank(directory: Path, cores: Cores, stub: Stub) -> Iterator[Bank]:
-    """Start the stores, migrate, seed; stop the stores with the block."""
+def running_bank(directory: Path, cores: Cores, stub: Stub, *, drained: bool = True) -> Iterator[Bank]:
+    """Start the stores, migrate, seed; stop the stores with the block. ``drained``: with the loops of a worker."""
     directory.mkdir(parents=True)
     with ExitStack() as stack:
         superuser, owner, application = (secrets.token_hex(8) for _ in range(3))
@@ -41,11 +41,22 @@ def running_bank(directory: Path, cores: Cores, stub: Stub) -> Iterator[Bank]:
             processes.wait_for(children[-1], store.is_ready)
         environment = _environment(postgres, quota, cache)
         _run(["manage.py", "migrate", "-v0"], environment | {"DATABASE_URL": postgres.owner_url()})
-        seeding = f"from benchmarks.seed import seed; print(seed({stub.plain_port}, {stub.stream_port}))"
-        key = _run(["manage.py", "shell", "--no-imports", "-c", seeding], environment)
-        children.append(_start_drainer(stack, cores, directory, environment))
+        key = _seed(f"seed({stub.plain_port}, {stub.stream_port})", environment)
+        quota_process_id = children[1].process.pid
+        if drained:
+            children.append(_start_drainer(stack, cores, directory, environment))
         administrator = f"postgresql://postgres:{superuser}@127.0.0.1:{postgres.port}/{DATABASE}"
-        yield Bank(environment, key, tuple(child.process.pid for child in children), administrator)
+        yield Bank(environment, key, tuple(child.process.pid for child in children), quota_process_id, administrator)
+
+
+def seeded(stores: Bank, call: str) -> str:
+    """What a call of :mod:`benchmarks.seed` returns."""
+    return _seed(call, stores.environment)
+
+
+def _seed(call: str, environment: Mapping[str, str]) -> str:
+    seeding = f"from benchmarks.seed import *; print({call})"
+    return _run(["manage.py", "shell", "--no-imports", "-c", seeding], environment)
 
 
 def _environment(postgres: Postgres, quota: Valkey, cache: Valkey) -> dict[str, str]:

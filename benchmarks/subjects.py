@@ -28,6 +28,7 @@ class Bank:
     environment: Mapping[str, str]
     api_key: str
     process_ids: tuple[int, ...]
+    quota_process_id: int
     administrator_url: str
     """PostgreSQL's superuser, who may read what everybody has asked."""
 
