@@ -55,9 +55,13 @@ REMEMBERED = 65_536
 
 @dataclass(slots=True)
 class Burn:
-    """Tokens of the last minute: of the present one, and of the one before as far as it still counts."""
+    """An account's tokens of the last minute: of the present one, and of the one before as far as it still counts.
+
+    ``epoch`` is the latest in which a call of this process was admitted: a purse that is gone was there.
+    """
 
     began: float
+    epoch: int = 0
     tokens: int = 0
     before: int = 0
 
@@ -137,6 +141,7 @@ class Supply:
             self._keep_small()
             burn = self._burns[account] = Burn(now)
         burn.add(demand.amount, now)
+        burn.epoch = admitted.epoch
         if admitted.low and account not in self._asked and now >= self._quiet_until.get(account, 0.0):
             # A purse that cannot be filled is not asked for at every call: PostgreSQL is on no call's way.
             self._quiet_until[account] = now + QUIET_SECONDS
@@ -169,14 +174,18 @@ class Supply:
             asked.done.set()
 
     async def _ensure(self, demand: Demand, saw: Refusal) -> Part | LookAgain:
-        """For all who wait, as far as the account goes; else for the one."""
-        need = self._need(demand, saw)
+        """For all who wait, else as far as the account goes, else for the one. A budget is only some callers' own."""
+        need = self._need(demand, saw, await self._granted_in_purse(saw, demand.terms.account))
         together = self._wanted.get(demand.terms.account, 0)
-        if together > need.amount:
+        while together > need.amount and not need.budgets:
             try:
                 return await self._ensure_once(replace(need, amount=together))
-            except (InsufficientQuota, InsufficientBudget):
-                pass  # There is not enough for all, which says nothing about this one.
+            except InsufficientQuota as short:  # Not enough for all, which says nothing about this one.
+                together = min(short.available, together - 1)
+            except StoreUnavailable as error:
+                if error.__cause__ is not None:
+                    raise
+                break  # A part of what all need is being recovered.
         return await self._ensure_once(need)
 
     async def _ensure_once(self, need: Need) -> Part | LookAgain:
@@ -206,17 +215,25 @@ class Supply:
         else:
             log.warning("lease.part_not_applied", account=str(part.account), epoch=part.epoch, why=str(applied.kind))
 
-    def _need(self, demand: Demand, saw: Refusal) -> Need:
+    async def _granted_in_purse(self, saw: Refusal, account: "UUID") -> int | None:
+        """By which the ledger sees whether a part is still on its way. A purse that lacks a budget does not say it."""
+        if saw.kind is RefusalKind.BUDGET:
+            reply = await self._store.call("HGET", purse_key(account), "gr")
+            return int(reply) if isinstance(reply, bytes) else None
+        return saw.limit or None if saw.kind is RefusalKind.LOW else None
+
+    def _need(self, demand: Demand, saw: Refusal, granted_in_purse: int | None) -> Need:
         terms, facts, burn = demand.terms, demand.facts, self._burns.get(demand.terms.account)
         lacks_budget = saw.kind is RefusalKind.BUDGET
         return Need(
             account=terms.account, payer_kind=facts.payer_kind, payer_id=facts.payer_id, provider=facts.provider,
             amount=demand.amount, budgets=demand.budgets, run_id=self._store.run_id_of(purse_key(terms.account)),
-            generation=self.generation, seen_epoch=saw.epoch, purse_alive=saw.purse_alive,
+            generation=self.generation,
+            seen_epoch=saw.epoch or (0 if burn is None else burn.epoch), purse_alive=saw.purse_alive,
             # A purse that lacks a budget's part was not asked for tokens: if it lacks them too, it says so next.
             available_in_purse=MAX_TOKENS if lacks_budget else saw.available,
             budgets_in_purse={saw.budget: saw.available} if lacks_budget else {},
-            granted_in_purse=(saw.limit or None) if saw.kind is RefusalKind.LOW else None,
+            granted_in_purse=granted_in_purse,
             tier=terms.tier.name, allowances=terms.tier.allowances, quota_cap=terms.tier.quota_cap,
             burn=0 if burn is None else burn.last_minute(time.monotonic()),
         )  # fmt: skip

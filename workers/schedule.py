@@ -8,6 +8,8 @@ from typing import TypedDict
 
 BEAT_SECONDS = 5
 CHECK_LOOPS_SECONDS = 15
+AUDIT_SECONDS = 300
+ALLOWANCE_SECONDS = 600
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
@@ -31,6 +33,10 @@ SCHEDULE: dict[str, Entry] = {
     "check_loops": every(CHECK_LOOPS_SECONDS, "workers.tasks.watch.check_loops"),
     # Keys that sign tokens do not grow old.
     "rotate_signing_keys": every(HOUR, "workers.tasks.accounts.rotate_signing_keys"),
+    # The ledger adds up, and Valkey has no more than it was given.
+    "audit_ledger": every(AUDIT_SECONDS, "workers.tasks.quotas.audit_ledger"),
+    # Allowances of a new window, for those who will look before they call.
+    "give_allowances": every(ALLOWANCE_SECONDS, "workers.tasks.quotas.give_allowances"),
     # Sign-ins that are long over are forgotten.
     "purge_sessions": every(DAY, "workers.tasks.accounts.purge_sessions"),
     # So are tokens of OAuth2 clients.

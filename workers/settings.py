@@ -11,3 +11,10 @@ METRICS_PORT = environment.integer(
 METRICS_ADDRESS = environment.text(
     "WORKER_METRICS_ADDRESS", "127.0.0.1", "Address on which a worker's Prometheus exposition listens."
 )
+DRAINERS = environment.integer(
+    "WORKER_DRAINERS",
+    4,
+    "Loops that share the 64 shards of Valkey's journals; the same in every worker.",
+    minimum=1,
+    maximum=64,
+)

@@ -117,7 +117,27 @@ class Limiter:
     def journal(self, shard: int, count: int) -> list[tuple[str, Entry | None]]:
         """The oldest entries of a shard's journal, by their ids. None: nobody can read what it says."""
         entries = cast("list[list[Any]]", self.ask(shard, "XRANGE", keys.journal_key(shard), "-", "+", "COUNT", count))
-        return [(entry_id.decode(), _entry(entry_id, fields)) for entry_id, fields in entries]
+        return _entries(entries)
+
+    def journals(self, shards: Sequence[int], count: int) -> list[tuple[int, Mark, list[tuple[str, Entry | None]]]]:
+        """Marks and oldest entries of several shards, those of one server in one write.
+
+        Raises:
+            StoreUnavailable
+        """
+        found: list[tuple[int, Mark, list[tuple[str, Entry | None]]]] = []
+        with _store_errors():
+            for server, numbers in self._by_server([keys.mark_key(shard) for shard in shards]).items():
+                named = [shards[number] for number in numbers]
+                commands = [command for shard in named for command in _reading(shard, count)]
+                with _connection(server) as connection:
+                    replies = _replies(connection, commands)
+                _raise_first(replies)
+                found += [
+                    (shard, decode_mark(cast("list[bytes | None]", mark)), _entries(cast("list[list[Any]]", entries)))
+                    for shard, mark, entries in zip(named, replies[::2], replies[1::2], strict=True)
+                ]
+        return found
 
     def mark(self, shard: int) -> Mark:
         """A shard's mark."""
@@ -212,6 +232,18 @@ def _raise_first(replies: Sequence[object]) -> None:
     for reply in replies:
         if isinstance(reply, redis.ResponseError):
             raise reply
+
+
+def _reading(shard: int, count: int) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
+    """The mark first: a journal that is lost in between is not taken for the one that was read."""
+    return (
+        ("HMGET", keys.mark_key(shard), *MARK_FIELDS),
+        ("XRANGE", keys.journal_key(shard), "-", "+", "COUNT", count),
+    )
+
+
+def _entries(entries: Sequence[Sequence[Any]]) -> list[tuple[str, Entry | None]]:
+    return [(entry_id.decode(), _entry(entry_id, fields)) for entry_id, fields in entries]
 
 
 def _entry(entry_id: bytes, fields: Sequence[bytes]) -> Entry | None:

@@ -45,6 +45,10 @@ class Entry(Protocol):
         """Of the ledger, when the lease was granted."""
 
     @property
+    def amount(self) -> int:
+        """What was set aside for the call."""
+
+    @property
     def charged(self) -> int:
         """All that the hold came to."""
 
@@ -157,9 +161,14 @@ def _own(entry: Entry, lease: Lease | None) -> Lease | None:
     return lease
 
 
+def _cost_to_account(entry: Entry) -> int:
+    """What the account owes: what the purse could pay, and what it had set aside for the call in any case."""
+    return max(entry.charged, min(entry.charged + entry.absorbed, entry.amount))
+
+
 def _first(entry: Entry, lease: Lease | None, available: int) -> Booking:
     from_lease = min(entry.charged, lease.remaining if lease else 0)
-    late = min(entry.charged - from_lease, max(available, 0))
+    late = min(_cost_to_account(entry) - from_lease, max(available, 0))
     charged = from_lease + late
     absorbed = entry.charged + entry.absorbed - charged
     return Booking(
@@ -184,13 +193,10 @@ def _status(entry: Entry, cost: int) -> Status:
 
 def _correction(entry: Entry, lease: Lease | None, hold: Ended, available: int) -> Booking:
     """A call that the sweeper had charged by its progress has told its true cost."""
-    more = entry.charged - hold.charged
-    if more >= 0:
-        from_lease = min(more, lease.remaining if lease else 0)
-        late = min(more - from_lease, max(available, 0))
-    else:  # What the lease was charged it gets back; the purse has it again.
-        from_lease = max(more, -lease.settled) if lease else 0
-        late = more - from_lease
+    from_lease = 0
+    if lease is not None:  # What it was charged too much it gets back: the purse has it again.
+        from_lease = max(min(entry.charged - hold.charged, lease.remaining), -lease.settled)
+    late = min(_cost_to_account(entry) - hold.charged - from_lease, max(available, 0))
     charged = from_lease + late
     absorbed = entry.charged + entry.absorbed - hold.charged - charged - hold.absorbed
     ended = Ended(Status.SETTLED, hold.charged + charged, hold.absorbed + absorbed)

@@ -254,9 +254,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A balance that is not what its evidence adds up to: the column, its value, and the sum of transfers or holds."""
+    """A number that is not what its evidence adds up to: which it is, its value, and the sum. No account: a
+    budget's.
+    """
 
-    account: UUID
+    account: UUID | None
     balance: str
     value: int
     evidence: int

@@ -21,7 +21,7 @@ from django.db import Error as DatabaseError
 from prometheus_client import Counter, Gauge
 
 from apps.core.events import TOKEN_USAGE, Event
-from apps.limiter.api import Entry, EntryKind, Limiter, Mark, drained_call, journal_key
+from apps.limiter.api import Call, Entry, EntryKind, Limiter, Mark, drained_call, journal_key, place
 from apps.outbox import api as outbox
 from apps.quotas import batch, domain, usage
 from apps.quotas.booking import Booking, Ended, book
@@ -85,35 +85,31 @@ class Drainer:
             return
         entries = [entry for one in waiting for _, entry in one.entries if entry is not None]
         try:
-            unreadable = any(entry is None for one in waiting for _, entry in one.entries)
-            if unreadable or any(
-                self._tries.get((one.mark.journal_id, entry)) for one in waiting for entry, _ in one.entries
-            ):
-                raise ValueError("something of it cannot be booked")
+            if any(self._is_suspect(one) for one in waiting):
+                raise LookupError("something of it has failed before")
             book_entries(entries)
         except UNBOOKABLE:
             for one in waiting:
                 self._book_each(one)
             return
-        calls = [
-            drained_call(one.shard, one.mark.journal_id, one.entries[-1][0], [entry for entry, _ in one.entries])
-            for one in waiting
-        ]
-        self.limiter.run_all(calls)
+        self.limiter.run_all([_drained(one, [entry for entry, _ in one.entries]) for one in waiting])
+
+    def _is_suspect(self, waiting: Waiting) -> bool:
+        """Whether something of it has failed before, or cannot even be read."""
+        journal = waiting.mark.journal_id
+        return any(entry is None or (journal, entry_id) in self._tries for entry_id, entry in waiting.entries)
 
     def _book_each(self, waiting: Waiting) -> None:
         """The same entry by entry. The mark does not pass one that is still to be tried."""
         done: list[str] = []
-        upto = ""
-        blocked = False
+        blocked: str | None = None
         for entry_id, entry in waiting.entries:
             if self._is_done(waiting, entry_id, entry):
                 done.append(entry_id)
-                upto = upto if blocked else entry_id
             else:
-                blocked = True
+                blocked = blocked or entry_id
         if done:
-            self.limiter.run(drained_call(waiting.shard, waiting.mark.journal_id, upto or "0-0", done))
+            self.limiter.run(_drained(waiting, done, blocked=blocked))
 
     def _is_done(self, waiting: Waiting, entry_id: str, entry: Entry | None) -> bool:
         """Whether an entry is booked, or parked."""
@@ -148,6 +144,20 @@ class Drainer:
             )  # fmt: skip
         _parked.inc()
         log.error("journal.entry_parked", shard=waiting.shard, entry=entry_id, reason=str(error))
+
+
+def _drained(waiting: Waiting, done: Sequence[str], *, blocked: str | None = None) -> Call[bool]:
+    """Say that ``done`` is booked. Up to where all is: to the end of what was read, or to before what is
+    ``blocked``.
+    """
+    upto = "0-0"
+    if blocked is None:
+        # Read after the mark and to its end: all that the mark knew of is booked now, or was before.
+        upto = waiting.mark.last if len(waiting.entries) < BATCH else ""
+        upto = max(upto, waiting.entries[-1][0], key=place)
+    else:
+        upto = max((entry for entry in done if place(entry) < place(blocked)), key=place, default=upto)
+    return drained_call(waiting.shard, waiting.mark.journal_id, upto, done)
 
 
 _DEAD = UUID("7d9b8a8e-9c55-4c9e-8d51-7f0a0a3f7a02")

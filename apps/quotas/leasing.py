@@ -142,7 +142,7 @@ WHERE account_id = %(account)s AND epoch = %(epoch)s
 
 
 def _debit(cursor: CursorWrapper, part: Part) -> None:
-    cursor.execute(_PART, [part.account, part.id, part.epoch, part.amount, json.dumps(part.budgets)])
+    cursor.execute(_PART, [part.account, part.id, part.epoch, part.amount, json.dumps(part.budgets), part.opens])
     if part.amount:
         cursor.execute(_LEASE, [part.account, uuid7(), Code.LEASE.value, part.amount, part.id])
     if part.budgets:
@@ -154,7 +154,9 @@ def _columns(parts: Mapping[str, int]) -> tuple[list[str], list[int]]:
     return list(parts), list(parts.values())
 
 
-_PART = "INSERT INTO quotas_lease_part (account_id, id, epoch, tokens, budgets) VALUES (%s, %s, %s, %s, %s)"
+_PART = """
+INSERT INTO quotas_lease_part (account_id, id, epoch, tokens, budgets, opens) VALUES (%s, %s, %s, %s, %s, %s)
+"""
 
 _LEASE = """
 INSERT INTO quotas_transfer (account_id, id, code, debit, credit, amount, ref)

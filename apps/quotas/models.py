@@ -173,6 +173,7 @@ class LeasePart(models.Model):
     tokens = models.BigIntegerField()
     budgets = models.JSONField(default=dict)
     made_at = models.DateTimeField()
+    opens = models.BooleanField()
     applied = models.BooleanField(db_default=False)
 
     class Meta:

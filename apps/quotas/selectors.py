@@ -1,9 +1,8 @@
 """The ledger's reads."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime
 from uuid import UUID
-
-from django.db import connection
 
 from apps.quotas import domain, models
 
@@ -32,44 +31,27 @@ def budget_of(budget_id: str) -> tuple[int, int]:
     return spent, held + leased
 
 
-def check_identities(account: UUID | None = None) -> list[domain.Difference]:
-    """Every balance that its transfers, or its open holds, do not add up to; of one account or of all. Empty is right.
-
-    One statement, so that it sees one moment of the ledger also while calls go on. Over all accounts it reads the whole
-    ledger: for tests, reconciliation and operators.
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """A gateway's spool that leases wait for. ``waits_ms``: how long its oldest entry has waited; None: nothing
+    waits.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_IDENTITIES, {"account": account})
-        return [domain.Difference(*row) for row in cursor.fetchall()]
+
+    id: str
+    host: str
+    reported_at: datetime
+    pending: int
+    waits_ms: int | None
 
 
-_IDENTITIES = """
-WITH movement AS (
-    SELECT account_id, CASE credit WHEN 'issuer' THEN 'granted' ELSE credit END AS balance, amount
-    FROM quotas_transfer WHERE %(account)s::uuid IS NULL OR account_id = %(account)s
-    UNION ALL
-    SELECT account_id, CASE debit WHEN 'issuer' THEN 'granted' ELSE debit END,
-           CASE debit WHEN 'issuer' THEN amount ELSE -amount END
-    FROM quotas_transfer WHERE %(account)s::uuid IS NULL OR account_id = %(account)s
-), moved AS (
-    SELECT account_id, balance, sum(amount) AS evidence FROM movement GROUP BY account_id, balance
-), kept AS (
-    SELECT account.id AS account_id, column_of.balance, column_of.value
-    FROM quotas_account AS account CROSS JOIN LATERAL (VALUES
-        ('granted', granted), ('pending', pending), ('available', available), ('leased', leased), ('held', held),
-        ('spent', spent), ('expired', expired), ('refunded', refunded), ('absorbed', absorbed)
-    ) AS column_of (balance, value)
-    WHERE %(account)s::uuid IS NULL OR account.id = %(account)s
-)
-SELECT account_id, balance, value, coalesce(evidence, 0)::bigint
-FROM kept LEFT JOIN moved USING (account_id, balance)
-WHERE value <> coalesce(evidence, 0)
-UNION ALL
-SELECT account.id, 'held (holds)', account.held, coalesce(open.amount, 0)::bigint
-FROM quotas_account AS account
-LEFT JOIN (
-    SELECT account_id, sum(amount) AS amount FROM quotas_hold WHERE status = 'HELD' GROUP BY account_id
-) AS open ON open.account_id = account.id
-WHERE (%(account)s::uuid IS NULL OR account.id = %(account)s) AND account.held <> coalesce(open.amount, 0)
-ORDER BY 1, 2
-"""
+def spools() -> list[SpoolState]:
+    """Those that are neither closed nor written off, the one that was silent longest first."""
+    tick = models.Control.objects.values_list("tick", flat=True).get()
+    rows = models.Spool.objects.filter(state="OPEN").order_by("reported_at")
+    return [
+        SpoolState(
+            row.id, row.host, row.reported_at, row.pending,
+            None if row.oldest_tick is None else max(tick - row.oldest_tick, 0),
+        )
+        for row in rows
+    ]  # fmt: skip

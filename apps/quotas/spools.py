@@ -55,8 +55,8 @@ def report_spool(spool_id: str, host: str, *, oldest_age_ms: int | None, pending
 
 _REPORT = """
 WITH control AS (
-    SELECT tick, generation, CASE WHEN generation = %(generation)s THEN least(%(tick)s, tick) ELSE 0 END AS told
-    FROM quotas_control
+    SELECT tick, generation, CASE WHEN generation = %(generation)s THEN least(%(tick)s, tick) ELSE -9000000000000000
+    END AS told FROM quotas_control
 ), made AS (
     INSERT INTO quotas_spool (id, host, pending, reported_tick, oldest_tick)
     SELECT %(id)s, %(host)s, %(pending)s, told, told - %(age)s::bigint FROM control

@@ -101,6 +101,7 @@ STATE = [
             ("tokens", models.BigIntegerField()),
             ("budgets", models.JSONField(default=dict)),
             ("made_at", models.DateTimeField()),
+            ("opens", models.BooleanField()),
             ("applied", models.BooleanField(db_default=False)),
         ],
         options={

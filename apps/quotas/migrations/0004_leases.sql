@@ -51,6 +51,7 @@ CREATE TABLE quotas_lot (
 ) WITH (fillfactor = 50);
 
 CREATE INDEX quotas_lot_spending ON quotas_lot (account_id, expires_at, id) WHERE open;
+CREATE INDEX quotas_lot_allowance ON quotas_lot (made_at) WHERE kind = 'allowance';
 CREATE INDEX quotas_lot_expiry ON quotas_lot (expires_at) WHERE open AND expires_at IS NOT NULL;
 
 -- What accounts have had until now: a lot for each grant, spent in their order.
@@ -101,9 +102,11 @@ CREATE TABLE quotas_lease_part (
     tokens      bigint NOT NULL CHECK (tokens >= 0),   -- 0: only budgets
     budgets     jsonb NOT NULL DEFAULT '{}',    -- what of each budget goes with it
     made_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    opens       boolean NOT NULL,               -- the epoch's first, which is never sent again
     applied     boolean NOT NULL DEFAULT false, -- known to be in the purse
     PRIMARY KEY (account_id, id)
 );
+CREATE INDEX quotas_lease_part_unconfirmed ON quotas_lease_part (made_at) WHERE NOT applied;
 
 CREATE INDEX quotas_lease_part_lease ON quotas_lease_part (account_id, epoch, made_at);
 
