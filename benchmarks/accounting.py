@@ -34,7 +34,10 @@ PROJECT = str(Path(__file__).parent.parent)
 PATIENT = {"GATEWAY_VALKEY_TIMEOUT_SECONDS": "10"}
 """A disk that is slow for a moment is measured, not refused."""
 
-STATEMENTS = "SELECT queryid, sum(calls), min(query) FROM pg_stat_statements WHERE userid <> 'postgres'::regrole GROUP BY queryid"
+STATEMENTS = (
+    "SELECT queryid, sum(calls), min(query) FROM pg_stat_statements "
+    "WHERE userid <> 'postgres'::regrole GROUP BY queryid"
+)
 
 
 @dataclass(frozen=True, slots=True)
