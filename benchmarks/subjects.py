@@ -1,7 +1,7 @@
 """Who is measured: a subject is a name, a command, its environment, and where and how to ask it.
 
-A new subject is one function in :data:`SUBJECTS`. Every subject is started anew for each of its turns, on the same
-port, so that no other one runs beside it and its memory grows from a fresh start.
+A new subject is one function, entered in :data:`benchmarks.contenders.SUBJECTS`. Every subject is started anew for
+each of its turns, on the same port, so that no other one runs beside it and its memory grows from a fresh start.
 """
 
 import os
@@ -28,6 +28,9 @@ class Bank:
     environment: Mapping[str, str]
     api_key: str
     process_ids: tuple[int, ...]
+    quota_process_id: int
+    administrator_url: str
+    """PostgreSQL's superuser, who may read what everybody has asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Subject:
     stream_path: str = "/v1/chat/completions"
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
+    """What a call for a stream says beside, or instead of, ``headers``."""
     store_process_ids: tuple[int, ...] = ()
 
 
@@ -102,13 +107,3 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
         headers={"authorization": f"Bearer {bank.api_key}"},
         store_process_ids=bank.process_ids,
     )
-
-
-SUBJECTS: dict[str, Callable[[Site], Subject]] = {
-    "nginx": nginx_proxy,
-    "gateway": gateway,
-    "gateway-noop": gateway_noop,
-    "floor": floor,
-}
-DEFAULT = ("nginx", "gateway", "gateway-noop")
-BASELINE = "nginx"
