@@ -143,7 +143,8 @@ class Gateway:
 
     def _quota(self, database: Database, store: Store) -> Quota:
         if settings.QUOTA_BACKEND == "postgres":
-            row_locks = RowLockQuota(store, database, hold_ms=round(settings.HOLD_SECONDS * 1000))
+            hold_ms, running_ms = round(settings.HOLD_SECONDS * 1000), round((settings.CALL_SECONDS + 60) * 1000)
+            row_locks = RowLockQuota(store, database, hold_ms=hold_ms, running_ms=running_ms)
             self._open.push_async_callback(row_locks.close)
             return row_locks
         spool = _spool()
