@@ -76,6 +76,8 @@ class Acting:
 
     def make(self, call: Call[T]) -> T:
         """Make a call as by a connection of the run that this one believes in."""
+        if self.run == self.limiter.run_id(self.shard):
+            return self.limiter.run(call.at(self.now))
         args = (self.run, *call.at(self.now).args)
         command: tuple[Any, ...] = ("FCALL", call.function, len(call.keys), *call.keys, *args)
         return call.decode(self.limiter.ask(self.shard, *command))
