@@ -7,7 +7,7 @@ from statistics import median, quantiles
 import pytest
 
 from tests.faults.site.asking import Answer, Caller, calling
-from tests.faults.site.backends import on_leases, on_long_leases
+from tests.faults.site.backends import on_long_leases
 from tests.faults.site.checks import check
 from tests.faults.site.process import Process
 from tests.faults.site.roads import Road
@@ -69,7 +69,7 @@ def assert_recovers(site: Site, caller: Caller) -> None:
     check(site, [])
 
 
-@on_leases
+@on_long_leases
 @each_outage
 @for_a_while
 def test_without_valkey_calls_are_refused_at_once(site: Site, outage: Outage, seconds: float) -> None:
@@ -90,21 +90,10 @@ def test_without_valkey_calls_are_refused_at_once(site: Site, outage: Outage, se
         assert_recovers(site, caller)
 
 
-@on_leases
-@each_outage
-def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outage) -> None:
-    served_for(site, outage, SHORT_SECONDS)
-
-
 @on_long_leases
 @each_outage
-@pytest.mark.long
-@pytest.mark.timeout(300)
-def test_without_postgresql_leased_accounts_are_served_for_long(site: Site, outage: Outage) -> None:
-    served_for(site, outage, LONG_SECONDS)
-
-
-def served_for(site: Site, outage: Outage, seconds: float) -> None:
+@for_a_while
+def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outage, seconds: float) -> None:
     with calling(site.gateways[0].url, open_payer(tokens=10_000_000)) as caller:
         assert caller.ask(cap=MANY).status == 200
 
@@ -115,7 +104,7 @@ def served_for(site: Site, outage: Outage, seconds: float) -> None:
         assert_recovers(site, caller)
 
 
-@on_leases
+@on_long_leases
 @each_outage
 def test_without_postgresql_an_account_without_a_lease_is_refused(site: Site, outage: Outage) -> None:
     with calling(site.gateways[0].url, open_payer(tokens=1_000_000)) as caller:

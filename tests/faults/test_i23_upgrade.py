@@ -30,5 +30,4 @@ def test_holds_outlive_a_rolling_upgrade(site: Site, tmp_path: Path) -> None:
 
 def libraries(site: Site) -> set[str]:
     """The names of the libraries that the quota store has."""
-    with site.quota.client() as client:
-        return {str(library[1]) for library in client.execute_command("FUNCTION", "LIST")}
+    return {library["library_name"] for library in site.quota.ask("FUNCTION", "LIST")}
