@@ -130,7 +130,8 @@ class Gateway:
             amount=order.amount, policy=order.policy, actual=0, payload=b"{}", tombstone_ms=FIGURES.tombstone_ms,
             facts=order.facts,
         )  # fmt: skip
-        live = Live(Call(order.hold, order.account, self.name, order.amount), order, ending)
+        call = Call(order.hold, order.account, self.name, order.amount, generation=order.generation)
+        live = Live(call, order, ending)
         self.spool.admitted[order.hold] = Line(ending, world.now)
         self.book.admit(order.hold, limiter.shard_of(order.account), world.now)
         self.live[order.hold] = live
@@ -203,6 +204,20 @@ class Gateway:
             return
         self.simulation.counts[f"settle {ended.kind}"] += 1
         self.book.acknowledge(ending.hold, ended.journal_id, position_of(ended.entry_id))
+
+    def learn_generation(self, generation: int) -> Steps[None]:
+        """Adopt the ledger's generation, once it knows our spool: what it was restored from may be older than that."""
+        if generation > self.generation:
+            yield from spooling.report(self)
+            self.generation = max(self.generation, generation)
+
+    def hear_of_generation(self, generation: int) -> Steps[None]:
+        """The same, told by the ledger's push."""
+        try:
+            yield from self.learn_generation(generation)
+        except StoreUnavailable:
+            yield 1_000
+            yield from self.hear_of_generation(generation)
 
     def send(self, call: "limiter.Call[T]") -> Steps[T]:
         """One call to the Valkey that this process takes for the primary."""

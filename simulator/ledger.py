@@ -172,6 +172,10 @@ class Ledger:
         """Since it was opened, by the wall clock, in ms."""
         return self.postgres.clock() - lease.opened_at
 
+    def has_expired(self, lease: LeaseRow) -> bool:
+        """Whether its time is up by the ledger's own clock."""
+        return lease.expires_tick <= self.tables.tick
+
     def is_used(self, lease: LeaseRow) -> bool:
         """Whether a call or a part has used it since it was last prolonged."""
         return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
@@ -247,17 +251,15 @@ class Ledger:
         if row := self.tables.spools.get(spool):
             row.open = False
 
-    def restore(self, tables: Tables) -> set[UUID]:
-        """An older state of the database comes back, and with it a new generation. Returns the holds that it forgot."""
+    def restore(self, tables: Tables) -> None:
+        """An older state of the database comes back, and with it a new generation."""
         lost, self.postgres.tables = self.tables, tables
         for account, row in tables.accounts.items():
             was = lost.accounts[account]
             self.oracle.grant(account, row.granted - row.refunded - was.granted + was.refunded)
-        for spool, reported in lost.spools.items():
-            tables.spools.setdefault(spool, reported)
         tables.generation = lost.generation + 1
         for lease in tables.leases.values():
             if lease.state is not LeaseState.CLOSED:
                 self.doubt(lease)
                 lease.expires_tick = max(lease.expires_tick, tables.tick + FIGURES.lease_ms + leases.GRANT_MS)
-        return set(lost.holds) - set(tables.holds)
+        self.oracle.restored(tables.generation, {hold: row.charged for hold, row in tables.holds.items()})

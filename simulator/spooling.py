@@ -1,5 +1,6 @@
 """A gateway's spool at work: covered entries go, what is not covered is sent again, dead processes' files are adopted."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,6 @@ from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
 from gateway.spool_book import position_of
 from simulator import data
-from simulator.spools import SpoolFile
 from simulator.world import Steps
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def keep_spool(gateway: "Gateway") -> Steps[None]:
     while True:
         yield gateway.simulation.world.rng.randint(SPOOL_MS // 2, SPOOL_MS * 3 // 2)
         adopt(gateway)
-        for work in (cover, send_again, report):
+        for work in (cover, send_again, _report_and_let_go):
             try:
                 yield from work(gateway)
             except StoreUnavailable:
@@ -60,16 +60,19 @@ def report(gateway: "Gateway") -> Steps[None]:
     """Tell the ledger since when the oldest entry waits, as of when that was counted."""
     simulation, spool = gateway.simulation, gateway.spool.id
     age, as_of = gateway.book.oldest_age_ms(simulation.world.now), gateway.as_of
-    dead = list(gateway.dead)
     yield 1
     gateway.as_of = yield from simulation.postgres.commit(lambda: simulation.ledger.report_spool(spool, age, as_of))
-    for adopted in dead:
-        yield from _let_go(gateway, adopted)
 
 
-def _let_go(gateway: "Gateway", dead: SpoolFile) -> Steps[None]:
-    """The ledger knows that the adopter waits for what was in it."""
-    simulation = gateway.simulation
-    yield from simulation.postgres.commit(lambda: simulation.ledger.end_spool(dead.id))
-    gateway.dead.remove(dead)
-    simulation.disk.remove(dead)
+def _report_and_let_go(gateway: "Gateway") -> Steps[None]:
+    """Once the ledger knows that we wait for what was in adopted files, they go."""
+    simulation, adopted = gateway.simulation, list(gateway.dead)
+    yield from report(gateway)
+    for dead in adopted:
+        yield from simulation.postgres.commit(_ending(gateway, dead.id))
+        gateway.dead.remove(dead)
+        simulation.disk.remove(dead)
+
+
+def _ending(gateway: "Gateway", spool: str) -> Callable[[], None]:
+    return lambda: gateway.simulation.ledger.end_spool(spool)

@@ -63,6 +63,11 @@ class Disk:
             spool.owner = owner
         return orphans
 
+    def lose(self, own: SpoolFile) -> list[SpoolFile]:
+        """A file is gone."""
+        self.files = [spool for spool in self.files if spool is not own]
+        return [own]
+
     def remove(self, spool: SpoolFile) -> None:
         """A file that is covered whole."""
         self.files.remove(spool)

@@ -158,7 +158,7 @@ def _keep(worker: Worker, lease: LeaseRow) -> Steps[None]:
     ledger = worker.simulation.ledger
     purse = yield from _own_purse(worker, lease)
     if purse is None:
-        if ledger.age_of(lease) >= UNCONFIRMED_MS:
+        if ledger.age_of(lease) >= UNCONFIRMED_MS or ledger.has_expired(lease):
             yield from _doubt(worker, lease)
     elif purse.closed:
         yield from _doubt(worker, lease)
