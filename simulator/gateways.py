@@ -1,7 +1,7 @@
 """A gateway process: calls from admission to settlement, as gateway/line.py has them, with the product's own parts.
 
-Between two yields it may be killed, frozen, or left without an answer. No step has a ``finally``: a killed process cleans
-nothing up.
+Between two yields it may be killed, frozen, or left without an answer. No step has a ``finally``: a killed process
+cleans nothing up.
 """
 
 from dataclasses import dataclass, field, replace
@@ -118,12 +118,14 @@ class Gateway:
         self.simulation.world.spawn(self.process, self._run(live, began))
 
     def order(self, account: Account, amount: int) -> Order:
+        """What a call asks for."""
         return Order(
             hold=self.simulation.world.uuid(), account=account.id, amount=amount, generation=self.generation,
             credential="key", user="user", token_version=None, facts=b"facts", budgets=(), policy=account.policy,
         )  # fmt: skip
 
     def note_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
+        """Write to the spool that a call was admitted, and top the purse up when it is low."""
         world = self.simulation.world
         ending = Ending(
             hold=order.hold, account=order.account, epoch=admitted.epoch, generation=order.generation,
@@ -182,6 +184,7 @@ class Gateway:
                     yield 100
 
     def beat(self, live: Live) -> Steps[None]:
+        """A heartbeat: the progress to the disk, then to Valkey."""
         if live.done or live.call.stage is Stage.HELD:
             return
         progress = live.call.made_by(self.simulation.world.now)

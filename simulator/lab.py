@@ -24,7 +24,7 @@ PASS_MS = 4_000
 
 @dataclass(eq=False)
 class Lab:
-    """One account that was granted ``tokens``, gateways with a spool each, and workers that work when they are told to."""
+    """One account that was granted ``tokens``, gateways with a spool each, workers that work when they are told to."""
 
     tokens: int = 1_000
     always: bool = True

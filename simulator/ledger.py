@@ -82,11 +82,10 @@ class Ledger:
             self.doubt(lease)
         if decision.refusal:
             return Refused(decision.refusal)
-        if decision.look_again:
-            return LookAgain(self.tables.generation, lease.epoch if lease else 0)
         if decision.opens:
             lease = self._open(need, decision.opens)
-        assert lease is not None
+        if decision.look_again or lease is None:
+            return LookAgain(self.tables.generation, lease.epoch if lease else 0)
         return self._give(account, lease, decision.tokens, opens=bool(decision.opens))
 
     def open_lease(self, account: UUID) -> LeaseRow | None:
@@ -181,7 +180,7 @@ class Ledger:
         return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
 
     def renew(self, key: tuple[UUID, int], part: UUID, tokens: int) -> Part | None:
-        """Prolong an OPEN lease; the part that tells its purse so may be there already. None: it is not OPEN any more."""
+        """Prolong an OPEN lease; its purse may have the part already. None: it is not OPEN any more."""
         lease = self.tables.leases.get(key)
         if lease is None or not lease.is_open:
             return None

@@ -1,8 +1,8 @@
 """What must be true after every step, said without the protocol's help.
 
-The oracle weighs every call by what it may come to: a call that the provider is generating weighs its whole hold, one that is
-over what was generated within the hold, and one that the ledger has booked what it was charged there. The sum of an
-account's weights never passes what the account was granted: else tokens were sold twice.
+The oracle weighs every call by what it may come to: a call that the provider is generating weighs its whole hold, one
+that is over what was generated within the hold, and one that the ledger has booked what it was charged there. The sum
+of an account's weights never passes what the account was granted: else tokens were sold twice.
 """
 
 from collections import Counter
@@ -54,7 +54,7 @@ class Oracle:
             self._weigh(call)
 
     def restored(self, generation: int, booked: dict[UUID, int]) -> None:
-        """The ledger is as it was. What it does not know of older generations is lost, or comes late: nobody can tell."""
+        """The ledger is as it was. What it does not know of older generations is lost, or comes late."""
         self.generation, self.booked = generation, booked
         for call in self.calls.values():
             if call.id not in booked:

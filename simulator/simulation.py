@@ -120,10 +120,14 @@ class Simulation:
         """Everybody who talks to Valkey."""
         return [*(gateway.name for gateway in self.gateways), *(worker.name for worker in self.workers)]
 
+    def actors(self) -> list[Gateway | Worker]:
+        """Every process that can die and be started again."""
+        return [*self.gateways, *self.workers]
+
     def start(self) -> None:
         """Start every process, and the faults of the profile."""
-        for process in (*self.gateways, *self.workers):
-            process.start()
+        for actor in self.actors():
+            actor.start()
         for fault in self.profile.faults:
             self.world.spawn(self.supervisor, steps_of(fault, self))
 

@@ -1,4 +1,4 @@
-"""A gateway's spool at work: covered entries go, what is not covered is sent again, dead processes' files are adopted."""
+"""A gateway's spool at work: covered entries go, others are sent again, dead processes' files are adopted."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
+from apps.limiter.api import Mark
+from apps.limiter.twin import Twin
 from gateway.spool_book import position_of
 from simulator import data
 from simulator.world import Steps
@@ -44,14 +46,17 @@ def adopt(gateway: "Gateway") -> None:
 def cover(gateway: "Gateway") -> Steps[None]:
     """Ask the marks how far the ledger has the journals."""
     for shard in gateway.book.shards():
-        mark = yield from gateway.simulation.valkeys.read(
-            gateway.name, lambda twin, shard=shard: data.mark(twin, shard)
-        )
+        mark = yield from gateway.simulation.valkeys.read(gateway.name, _mark_of(shard))
         for hold in gateway.book.cover(shard, mark.journal_id, position_of(mark.at)):
             gateway.spool.forget(hold)
 
 
+def _mark_of(shard: int) -> Callable[[Twin], Mark]:
+    return lambda twin: data.mark(twin, shard)
+
+
 def send_again(gateway: "Gateway") -> Steps[None]:
+    """Settle again what was not covered in time."""
     for _, ending in list(gateway.book.due(gateway.simulation.world.now)):
         yield from gateway.settle(ending)
 

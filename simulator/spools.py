@@ -35,7 +35,7 @@ class SpoolFile:
     def forget(self, hold: UUID) -> None:
         """A covered call's lines are dropped."""
         for lines in (self.admitted, self.progress, self.ended):
-            lines.pop(hold, None)  # type: ignore[attr-defined]
+            lines.pop(hold, None)
 
 
 @dataclass(eq=False, slots=True)
