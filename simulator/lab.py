@@ -183,7 +183,7 @@ class Lab:
             self.do(workers.keep_up(self.simulation.workers[-1]))
             for number in reporting:
                 self.do(spooling.cover(self.gateway(number)))
-                self.do(spooling.report(self.gateway(number)))
+                self.do(spooling.report_and_let_go(self.gateway(number)))
             if draining:
                 self.drain()
             if self.simulation.world.now >= end:

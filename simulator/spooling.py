@@ -23,7 +23,7 @@ def keep_spool(gateway: "Gateway") -> Steps[None]:
     while True:
         yield gateway.simulation.world.rng.randint(SPOOL_MS // 2, SPOOL_MS * 3 // 2)
         adopt(gateway)
-        for work in (cover, send_again, _report_and_let_go):
+        for work in (cover, send_again, report_and_let_go):
             try:
                 yield from work(gateway)
             except StoreUnavailable:
@@ -69,7 +69,7 @@ def report(gateway: "Gateway") -> Steps[None]:
     gateway.as_of = yield from simulation.postgres.commit(lambda: simulation.ledger.report_spool(spool, age, as_of))
 
 
-def _report_and_let_go(gateway: "Gateway") -> Steps[None]:
+def report_and_let_go(gateway: "Gateway") -> Steps[None]:
     """Once the ledger knows that we wait for what was in adopted files, they go."""
     simulation, adopted = gateway.simulation, list(gateway.dead)
     yield from report(gateway)
