@@ -79,7 +79,7 @@ def ensure(gateway: "Gateway", need: Need, now_ms: int) -> Steps[bool]:
     if isinstance(given, Refused):
         return False
     if isinstance(given, LookAgain):
-        gateway.generation = max(gateway.generation, given.generation)
+        yield from gateway.learn_generation(given.generation)
         yield simulation.world.rng.randint(50, 600)
         return True
     yield from _mishap(gateway)

@@ -1,4 +1,4 @@
-"""Entries of a journal into tables in memory: what an entry means is the product's own rule, here it is only carried out."""
+"""Entries of a journal into tables in memory. What an entry means is the product's own rule; here it is carried out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from apps.limiter.api import Entry
 from apps.quotas import booking
-from apps.quotas.booking import Booking
+from apps.quotas.booking import Booking, Ended
 from apps.quotas.domain import Status
 from simulator.ledger import Ledger
 from simulator.oracle import Violation
@@ -39,8 +39,9 @@ class Bookkeeper:
         self._carry_out(tables, booked, row, lease)
         if booked.returned:
             tables.returns.add(ref)
-        if booked.ended:
-            self._remember(tables, entry.subject, booked, row)
+        if booked.ended is not None:
+            self._remember(tables, entry.subject, booked.ended, row)
+            self._count(booked)
 
     def _carry_out(self, tables: Tables, booked: Booking, row: AccountRow, lease: LeaseRow | None) -> None:
         for posting in booked.postings:
@@ -49,8 +50,7 @@ class Bookkeeper:
             for balance, amount in ((move.debit, -move.amount), (move.credit, move.amount)):
                 if balance in LEDGERS_OWN:
                     setattr(row, balance, getattr(row, balance) + amount)
-        if booked.settled or booked.returned:
-            assert lease is not None
+        if lease is not None and (booked.settled or booked.returned):
             lease.settled += booked.settled
             lease.returned += booked.returned
             lease.used_at = self.ledger.postgres.clock()
@@ -62,14 +62,15 @@ class Bookkeeper:
             raise Violation(f"the transfer {transfer} is made twice")
         tables.transfers.add(transfer)
 
-    def _remember(self, tables: Tables, hold: UUID, booked: Booking, row: AccountRow) -> None:
-        assert booked.ended is not None
+    def _remember(self, tables: Tables, hold: UUID, ended: Ended, row: AccountRow) -> None:
         before = tables.holds.get(hold)
         if before is not None and before.status is not Status.EXPIRED:
-            raise Violation(f"hold {hold} ended twice: {before}, then {booked.ended}")
-        row.charged += booked.ended.charged - (before.charged if before else 0)
-        tables.holds[hold] = booked.ended
-        self.ledger.oracle.hold_booked(hold, booked.ended.charged)
+            raise Violation(f"hold {hold} ended twice: {before}, then {ended}")
+        row.charged += ended.charged - (before.charged if before else 0)
+        tables.holds[hold] = ended
+        self.ledger.oracle.hold_booked(hold, ended.charged)
+
+    def _count(self, booked: Booking) -> None:
         self.counts["entries booked"] += 1
         self.counts["corrected"] += booked.corrects
         self.counts["booked late"] += any(posting.entry.code == "LATE" for posting in booked.postings)

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from apps.limiter.api import Purse
 from apps.quotas.leases import LeaseState
@@ -12,6 +11,8 @@ from simulator.oracle import Violation
 from simulator.provider import Call, Stage
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from simulator.simulation import Simulation
 
 LARGEST_LOSS = 0.001

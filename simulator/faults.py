@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simulator.figures import FIGURES
+from simulator.spools import SpoolFile
 from simulator.world import Process, Steps
 
 if TYPE_CHECKING:
@@ -143,6 +144,51 @@ def refund(simulation: "Simulation") -> None:
     simulation.refund(simulation.world.rng.choice(simulation.accounts))
 
 
+def restore_postgres(simulation: "Simulation") -> None:
+    """First a backup; the next time, it is restored, the generation raised, and the gateways are told."""
+    if simulation.backup is None:
+        simulation.backup = simulation.postgres.backup()
+        return
+    simulation.world.fault("PostgreSQL restored to an earlier state")
+    simulation.ledger.restore(simulation.backup)
+    simulation.backup = None
+    generation = simulation.postgres.tables.generation
+    for gateway in simulation.gateways:
+        told = gateway.hear_of_generation(generation)
+        simulation.world.spawn(gateway.process, told, simulation.world.rng.randint(10, 3_000))
+    simulation.world.spawn(simulation.operator, _write_off_the_forgotten(simulation), after=MINUTE_MS)
+
+
+def _write_off_the_forgotten(simulation: "Simulation") -> Steps[None]:
+    """The runbook: spools that had ended since the backup are open again in the restored ledger, and have no file."""
+    there = {spool.id for spool in simulation.disk.files}
+    for spool in set(simulation.postgres.tables.spools) - there:
+        simulation.ledger.end_spool(spool)
+    yield from ()
+
+
+def lose_disk(simulation: "Simulation") -> None:
+    """A gateway's machine is gone, and its spool with it; a person writes it off later."""
+    if gateway := _some_gateway(simulation):
+        simulation.world.fault("gateway's disk lost", gateway.name)
+        gateway.kill()
+        lost = simulation.disk.lose(gateway.spool)
+        simulation.world.spawn(
+            simulation.operator, _write_off(simulation, lost), simulation.world.rng.randint(0, 300_000)
+        )
+        gateway.start_again(after=simulation.world.rng.randint(1_000, 60_000))
+
+
+def _write_off(simulation: "Simulation", lost: list[SpoolFile]) -> Steps[None]:
+    for spool in lost:
+        simulation.ledger.end_spool(spool.id)
+        simulation.postgres.changed = True
+        for hold in spool.admitted:
+            if hold not in simulation.oracle.booked:
+                simulation.oracle.forgive(hold)
+    yield from ()
+
+
 MENU = (
     Fault("gateway killed", 240_000, kill_gateway),
     Fault("gateway and Valkey lost together", 900_000, kill_with_valkey),
@@ -156,5 +202,7 @@ MENU = (
     Fault("Valkey's clock jumped", 200_000, jump_valkey_clock),
     Fault("PostgreSQL's clock jumped", 200_000, jump_postgres_clock),
     Fault("PostgreSQL away", 300_000, stop_postgres),
+    Fault("PostgreSQL restored to an earlier state", 250_000, restore_postgres),
+    Fault("gateway's disk lost", 600_000, lose_disk),
     Fault("refund", 240_000, refund),
 )

@@ -25,4 +25,4 @@ class Figures:
 
 
 FIGURES = Figures()
-"""A fifth of the shipped lease, a sixth of the longest call, a quarter of the skew; heartbeats and passes as shipped."""
+"""A fifth of the shipped lease, a sixth of the longest call, a quarter of the skew; the rest as shipped."""

@@ -1,7 +1,7 @@
 """A gateway process: calls from admission to settlement, as gateway/line.py has them, with the product's own parts.
 
-Between two yields it may be killed, frozen, or left without an answer. No step has a ``finally``: a killed process cleans
-nothing up.
+Between two yields it may be killed, frozen, or left without an answer. No step has a ``finally``: a killed process
+cleans nothing up.
 """
 
 from dataclasses import dataclass, field, replace
@@ -118,19 +118,22 @@ class Gateway:
         self.simulation.world.spawn(self.process, self._run(live, began))
 
     def order(self, account: Account, amount: int) -> Order:
+        """What a call asks for."""
         return Order(
             hold=self.simulation.world.uuid(), account=account.id, amount=amount, generation=self.generation,
             credential="key", user="user", token_version=None, facts=b"facts", budgets=(), policy=account.policy,
         )  # fmt: skip
 
     def note_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
+        """Write to the spool that a call was admitted, and top the purse up when it is low."""
         world = self.simulation.world
         ending = Ending(
             hold=order.hold, account=order.account, epoch=admitted.epoch, generation=order.generation,
             amount=order.amount, policy=order.policy, actual=0, payload=b"{}", tombstone_ms=FIGURES.tombstone_ms,
             facts=order.facts,
         )  # fmt: skip
-        live = Live(Call(order.hold, order.account, self.name, order.amount), order, ending)
+        call = Call(order.hold, order.account, self.name, order.amount, generation=order.generation)
+        live = Live(call, order, ending)
         self.spool.admitted[order.hold] = Line(ending, world.now)
         self.book.admit(order.hold, limiter.shard_of(order.account), world.now)
         self.live[order.hold] = live
@@ -181,6 +184,7 @@ class Gateway:
                     yield 100
 
     def beat(self, live: Live) -> Steps[None]:
+        """A heartbeat: the progress to the disk, then to Valkey."""
         if live.done or live.call.stage is Stage.HELD:
             return
         progress = live.call.made_by(self.simulation.world.now)
@@ -203,6 +207,20 @@ class Gateway:
             return
         self.simulation.counts[f"settle {ended.kind}"] += 1
         self.book.acknowledge(ending.hold, ended.journal_id, position_of(ended.entry_id))
+
+    def learn_generation(self, generation: int) -> Steps[None]:
+        """Adopt the ledger's generation, once it knows our spool: what it was restored from may be older than that."""
+        if generation > self.generation:
+            yield from spooling.report(self)
+            self.generation = max(self.generation, generation)
+
+    def hear_of_generation(self, generation: int) -> Steps[None]:
+        """The same, told by the ledger's push."""
+        try:
+            yield from self.learn_generation(generation)
+        except StoreUnavailable:
+            yield 1_000
+            yield from self.hear_of_generation(generation)
 
     def send(self, call: "limiter.Call[T]") -> Steps[T]:
         """One call to the Valkey that this process takes for the primary."""

@@ -24,7 +24,7 @@ PASS_MS = 4_000
 
 @dataclass(eq=False)
 class Lab:
-    """One account that was granted ``tokens``, gateways with a spool each, and workers that work when they are told to."""
+    """One account that was granted ``tokens``, gateways with a spool each, workers that work when they are told to."""
 
     tokens: int = 1_000
     always: bool = True
@@ -183,7 +183,7 @@ class Lab:
             self.do(workers.keep_up(self.simulation.workers[-1]))
             for number in reporting:
                 self.do(spooling.cover(self.gateway(number)))
-                self.do(spooling.report(self.gateway(number)))
+                self.do(spooling.report_and_let_go(self.gateway(number)))
             if draining:
                 self.drain()
             if self.simulation.world.now >= end:

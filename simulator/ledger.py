@@ -82,11 +82,10 @@ class Ledger:
             self.doubt(lease)
         if decision.refusal:
             return Refused(decision.refusal)
-        if decision.look_again:
-            return LookAgain(self.tables.generation, lease.epoch if lease else 0)
         if decision.opens:
             lease = self._open(need, decision.opens)
-        assert lease is not None
+        if decision.look_again or lease is None:
+            return LookAgain(self.tables.generation, lease.epoch if lease else 0)
         return self._give(account, lease, decision.tokens, opens=bool(decision.opens))
 
     def open_lease(self, account: UUID) -> LeaseRow | None:
@@ -172,12 +171,16 @@ class Ledger:
         """Since it was opened, by the wall clock, in ms."""
         return self.postgres.clock() - lease.opened_at
 
+    def has_expired(self, lease: LeaseRow) -> bool:
+        """Whether its time is up by the ledger's own clock."""
+        return lease.expires_tick <= self.tables.tick
+
     def is_used(self, lease: LeaseRow) -> bool:
         """Whether a call or a part has used it since it was last prolonged."""
         return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
 
     def renew(self, key: tuple[UUID, int], part: UUID, tokens: int) -> Part | None:
-        """Prolong an OPEN lease; the part that tells its purse so may be there already. None: it is not OPEN any more."""
+        """Prolong an OPEN lease; its purse may have the part already. None: it is not OPEN any more."""
         lease = self.tables.leases.get(key)
         if lease is None or not lease.is_open:
             return None
@@ -247,17 +250,15 @@ class Ledger:
         if row := self.tables.spools.get(spool):
             row.open = False
 
-    def restore(self, tables: Tables) -> set[UUID]:
-        """An older state of the database comes back, and with it a new generation. Returns the holds that it forgot."""
+    def restore(self, tables: Tables) -> None:
+        """An older state of the database comes back, and with it a new generation."""
         lost, self.postgres.tables = self.tables, tables
         for account, row in tables.accounts.items():
             was = lost.accounts[account]
             self.oracle.grant(account, row.granted - row.refunded - was.granted + was.refunded)
-        for spool, reported in lost.spools.items():
-            tables.spools.setdefault(spool, reported)
         tables.generation = lost.generation + 1
         for lease in tables.leases.values():
             if lease.state is not LeaseState.CLOSED:
                 self.doubt(lease)
                 lease.expires_tick = max(lease.expires_tick, tables.tick + FIGURES.lease_ms + leases.GRANT_MS)
-        return set(lost.holds) - set(tables.holds)
+        self.oracle.restored(tables.generation, {hold: row.charged for hold, row in tables.holds.items()})

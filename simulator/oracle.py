@@ -1,8 +1,8 @@
 """What must be true after every step, said without the protocol's help.
 
-The oracle weighs every call by what it may come to: a call that the provider is generating weighs its whole hold, one that is
-over what was generated within the hold, and one that the ledger has booked what it was charged there. The sum of an
-account's weights never passes what the account was granted: else tokens were sold twice.
+The oracle weighs every call by what it may come to: a call that the provider is generating weighs its whole hold, one
+that is over what was generated within the hold, and one that the ledger has booked what it was charged there. The sum
+of an account's weights never passes what the account was granted: else tokens were sold twice.
 """
 
 from collections import Counter
@@ -26,6 +26,7 @@ class Oracle:
     booked: dict[UUID, int] = field(default_factory=dict)
     forgiven: set[UUID] = field(default_factory=set)
     calls: dict[UUID, Call] = field(default_factory=dict)
+    generation: int = 1
     moved: set[UUID] = field(default_factory=set)
 
     def grant(self, account: UUID, tokens: int) -> None:
@@ -36,6 +37,8 @@ class Oracle:
     def call_changed(self, call: Call) -> None:
         """The provider began or ended a call."""
         self.calls[call.id] = call
+        if call.generation < self.generation:
+            self.forgiven.add(call.id)
         self._weigh(call)
 
     def hold_booked(self, hold: UUID, charged: int) -> None:
@@ -45,10 +48,17 @@ class Oracle:
             self._weigh(call)
 
     def forgive(self, hold: UUID) -> None:
-        """What a person wrote off, or a restored ledger forgot: the loss is known, and no surprise."""
+        """What a person wrote off: the loss is known, and no surprise."""
         self.forgiven.add(hold)
-        self.booked.pop(hold, None)
         if call := self.calls.get(hold):
+            self._weigh(call)
+
+    def restored(self, generation: int, booked: dict[UUID, int]) -> None:
+        """The ledger is as it was. What it does not know of older generations is lost, or comes late."""
+        self.generation, self.booked = generation, booked
+        for call in self.calls.values():
+            if call.id not in booked:
+                self.forgiven.add(call.id)
             self._weigh(call)
 
     def _weigh(self, call: Call) -> None:

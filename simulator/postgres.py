@@ -1,4 +1,4 @@
-"""PostgreSQL of a run: tables in memory, and transactions that happen at once, or not, or without anybody being told."""
+"""PostgreSQL of a run: tables in memory; transactions that happen at once, or not, or without anybody being told."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -18,7 +18,7 @@ LATENCY_MS = (2, 60)
 
 @dataclass(slots=True)
 class AccountRow:
-    """Balances, in tokens: ``granted = available + leased + spent + refunded``. ``charged``: what its holds have, in all."""
+    """Balances, in tokens: ``granted = available + leased + spent + refunded``. ``charged``: what its holds were."""
 
     granted: int = 0
     available: int = 0

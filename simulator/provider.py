@@ -30,6 +30,7 @@ class Call:
     total: int = 0
     started_ms: int = 0
     length_ms: int = 1
+    generation: int = 1
     stage: Stage = Stage.HELD
     generated: int = 0
     hung_up: bool = False

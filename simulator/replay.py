@@ -8,7 +8,7 @@ import redis
 from apps.limiter.api import LIBRARY
 from apps.limiter.twin import dump_of
 from simulator.simulation import Simulation
-from simulator.valkeys import FLUSH, OTHER_VERSION, Recorded, Server
+from simulator.valkeys import FLUSH, OTHER_VERSION, Recorded
 
 AT_ONCE = 2_000
 """Calls that are sent together."""
@@ -55,6 +55,6 @@ def _replies(history: list[Recorded], client: redis.Redis) -> Iterator[Any]:
         if call.function == FLUSH:
             pipeline.flushdb()
         else:
-            pipeline.execute_command("FCALL", call.function, len(call.keys), *call.keys, *call.args)
+            pipeline.fcall(call.function, len(call.keys), *call.keys, *call.args)
     replies = pipeline.execute(raise_on_error=False)
     return (None if call.function == FLUSH else replies[place] for call, place in zip(history, places, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Outcome:
-    """What one seed came to. Tokens: ``truth`` is what the provider generated, the rest how the ledger differs from it."""
+    """What one seed came to: counts of calls and tokens, of faults, and the promise that was broken, if one was."""
 
     seed: int
     counts: Counter[str] = field(default_factory=Counter)

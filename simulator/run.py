@@ -69,7 +69,7 @@ def calm(simulation: Simulation) -> None:
     simulation.profile = Profile(always=simulation.profile.always)
     simulation.valkeys.heal()
     simulation.postgres.away_until = simulation.postgres.unknown = 0
-    for actor in (*simulation.gateways, *simulation.workers):
+    for actor in simulation.actors():
         actor.process.frozen_until = 0
         if not actor.process.alive:
             actor.start()

@@ -14,7 +14,7 @@ from simulator.figures import FIGURES
 from simulator.gateways import Gateway
 from simulator.ledger import Ledger
 from simulator.oracle import Oracle
-from simulator.postgres import Postgres
+from simulator.postgres import Postgres, Tables
 from simulator.provider import Provider
 from simulator.spools import Disk
 from simulator.valkeys import Valkeys
@@ -84,6 +84,8 @@ class Simulation:
     gateways: list[Gateway] = field(init=False)
     workers: list[Worker] = field(init=False)
     counts: Counter[str] = field(default_factory=Counter)
+    backup: Tables | None = None
+    operator: Process = field(default_factory=lambda: Process("operator"))
     supervisor: Process = field(default_factory=lambda: Process("supervisor"))
     quiet: bool = False
 
@@ -118,10 +120,14 @@ class Simulation:
         """Everybody who talks to Valkey."""
         return [*(gateway.name for gateway in self.gateways), *(worker.name for worker in self.workers)]
 
+    def actors(self) -> list[Gateway | Worker]:
+        """Every process that can die and be started again."""
+        return [*self.gateways, *self.workers]
+
     def start(self) -> None:
         """Start every process, and the faults of the profile."""
-        for process in (*self.gateways, *self.workers):
-            process.start()
+        for actor in self.actors():
+            actor.start()
         for fault in self.profile.faults:
             self.world.spawn(self.supervisor, steps_of(fault, self))
 

@@ -35,7 +35,7 @@ class SpoolFile:
     def forget(self, hold: UUID) -> None:
         """A covered call's lines are dropped."""
         for lines in (self.admitted, self.progress, self.ended):
-            lines.pop(hold, None)  # type: ignore[attr-defined]
+            lines.pop(hold, None)
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +62,11 @@ class Disk:
         for spool in orphans:
             spool.owner = owner
         return orphans
+
+    def lose(self, own: SpoolFile) -> list[SpoolFile]:
+        """A file is gone."""
+        self.files = [spool for spool in self.files if spool is not own]
+        return [own]
 
     def remove(self, spool: SpoolFile) -> None:
         """A file that is covered whole."""

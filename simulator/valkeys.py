@@ -1,7 +1,7 @@
 """The Valkeys of a run: a primary with AOF points, a lagging replica, and the network between them and everybody.
 
-A server keeps the history of the calls that led to its present state, so that a run can be repeated, call by call, on the
-shipped Lua. What is cut off by a power loss, or was not yet at the replica, is cut off the history too.
+A server keeps the history of the calls that led to its present state, so that a run can be repeated, call by call, on
+the shipped Lua. What is cut off by a power loss, or was not yet at the replica, is cut off the history too.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from simulator.world import Process, Steps, World
 T = TypeVar("T")
 
 EPOCH_MS = 4_000_000_000_000
-"""Unix time at which every world begins: far ahead, so that no real server's clock ends a key of a run that is repeated."""
+"""Unix time at which every world begins: far ahead, so that no real server's clock ends a key of a repeated run."""
 
 FLUSH = "FLUSHALL"
 
@@ -30,7 +30,7 @@ LATEST_MS = 160_000
 
 
 class Recorded(NamedTuple):
-    """One call as the Twin executed it: the last argument is its explicit time. ``expired``: keys that went before it."""
+    """One call as the Twin executed it; its last argument is its time. ``expired``: keys that went before it."""
 
     function: str
     keys: tuple[str, ...]

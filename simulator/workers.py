@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid5
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
 from apps.limiter.api import AppliedKind, Entry, Mark, Purse, Recall, Sweep
-from apps.limiter.twin import Twin
 from apps.quotas import leases
 from simulator import admission, data
 from simulator.figures import FIGURES
@@ -17,6 +16,7 @@ from simulator.postgres import LeaseRow, PartRow
 from simulator.world import Process, Steps
 
 if TYPE_CHECKING:
+    from apps.limiter.twin import Twin
     from simulator.simulation import Simulation
 
 DRAIN_MS = 6_000
@@ -31,6 +31,8 @@ SWEEP = Sweep(
 PURSE_LOST = frozenset({AppliedKind.NOLEASE, AppliedKind.STALE, AppliedKind.RUN})
 
 APPLIED = frozenset({AppliedKind.OK, AppliedKind.DUP})
+
+T = TypeVar("T")
 
 Pass = Callable[["Worker"], Steps[None]]
 
@@ -76,7 +78,7 @@ class Worker:
                 yield 2_000
             yield self.simulation.world.rng.randint(self.every_ms // 2, self.every_ms * 3 // 2)
 
-    def send(self, call: "limiter.Call[limiter.T]") -> "Steps[limiter.T]":
+    def send(self, call: "limiter.Call[T]") -> Steps[T]:
         """One call to the Valkey that this process takes for the primary."""
         return self.simulation.valkeys.send(self.name, call)
 
@@ -158,7 +160,7 @@ def _keep(worker: Worker, lease: LeaseRow) -> Steps[None]:
     ledger = worker.simulation.ledger
     purse = yield from _own_purse(worker, lease)
     if purse is None:
-        if ledger.age_of(lease) >= UNCONFIRMED_MS:
+        if ledger.age_of(lease) >= UNCONFIRMED_MS or ledger.has_expired(lease):
             yield from _doubt(worker, lease)
     elif purse.closed:
         yield from _doubt(worker, lease)

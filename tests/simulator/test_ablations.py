@@ -44,7 +44,7 @@ def two_primaries_spend_one_purse(lab: Lab) -> None:
 
 
 def no_run_id_check(patch: Patch) -> None:
-    _weaken_purse(patch, lambda purse, run, gen, number, now: (purse.run, gen, number, now))
+    _weaken_purse(patch, lambda purse, _run, gen, number, now: (purse.run, gen, number, now))
 
 
 def restored_ledger_sells_again(lab: Lab) -> None:
@@ -58,7 +58,7 @@ def restored_ledger_sells_again(lab: Lab) -> None:
 
 
 def no_generation_check(patch: Patch) -> None:
-    _weaken_purse(patch, lambda purse, run, gen, number, now: (run, purse.gen, number, now))
+    _weaken_purse(patch, lambda purse, run, _gen, number, now: (run, purse.gen, number, now))
 
 
 def fenced_primary_outlives_its_lease(lab: Lab) -> None:
@@ -70,7 +70,7 @@ def fenced_primary_outlives_its_lease(lab: Lab) -> None:
 
 
 def no_lease_expiry(patch: Patch) -> None:
-    _weaken_purse(patch, lambda purse, run, gen, number, now: (run, gen, number, purse.since))
+    _weaken_purse(patch, lambda purse, run, gen, number, _now: (run, gen, number, purse.since))
 
 
 def fenced_primary_turns_its_clock_back(lab: Lab) -> None:
@@ -151,7 +151,7 @@ def closing_without_spools(patch: Patch) -> None:
 
 
 def report_arrives_late(lab: Lab) -> None:
-    """A gateway counts that it waits for nothing, freezes with calls under way, and its report arrives when they are over."""
+    """A gateway counts that it waits for nothing and freezes with calls under way; its report comes after them."""
     live = lab.call(0, 1_000)
     assert live
     report = spooling.report(lab.gateway(0))
@@ -323,7 +323,7 @@ def every_entry_is_news(patch: Patch) -> None:
     patch.setattr(Bookkeeper, "check_once", lambda *_: None)
 
 
-# Parts and returns
+# How tokens come and go
 
 
 def grant_arrives_after_its_lease_was_closed(lab: Lab) -> None:
@@ -429,7 +429,7 @@ def commit_of_a_return_is_not_answered(lab: Lab) -> None:
 
 
 def recall_is_believed_by_its_reply(patch: Patch) -> None:
-    """Whoever recalled tells the ledger what the reply said, until the ledger has answered; the journal's entry is not used."""
+    """Whoever recalled tells the ledger what the reply said, until it answers; the journal's entry is not used."""
     patch.setattr(workers, "recall", workers_recall_by_reply)
     strict = booking.book
 
