@@ -26,11 +26,11 @@ from leaky_tokens.local.ports import free_port
 TOKENS_PER_CALL = 36
 """What the stub's answer reports; what is held beyond it goes back into the bucket within milliseconds."""
 
-CALLS_PER_SECOND = 25
-HOLD = 200
-"""More than any call here holds, so that the bucket takes two at once."""
+CALLS_PER_SECOND = 8
+CAPACITY = 100
+"""Two calls at once, as they are held: 28 tokens of prompt and 16 of output at most."""
 
-CAPACITY, LEAK_RATE, MAX_WAIT_MS = 2 * HOLD, CALLS_PER_SECOND * TOKENS_PER_CALL * 1000, 20_000
+LEAK_RATE, MAX_WAIT_MS = CALLS_PER_SECOND * TOKENS_PER_CALL * 1000, 20_000
 BURSTS, BURST_SECONDS, REST_SECONDS = 3, 5.0, 5.0
 DEMAND = 2
 LEAST_WAIT_MS = 100
