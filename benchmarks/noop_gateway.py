@@ -10,10 +10,15 @@ from apps.core.errors import InsufficientQuota
 from gateway import __main__ as entry
 from gateway import asgi
 from gateway.app import Gateway
-from gateway.control_plane import Admitted, Database, Decision, Settled
+from gateway.control_plane import Admitted, Bucket, Database, Decision, Settled
 from gateway.health import CANARY
-from gateway.quota import Demand, Ending, Quota, Settle
+from gateway.quota import Demand, Ending, Settle
 from gateway.valkey_cluster import Store
+
+ADMITTED = Admitted(
+    epoch=1, available=0, low=False, lease_left_ms=0, live=1, requests=None, poured_ms=0,
+    decision=Decision(allowed=True, level_micro=0, bucket=Bucket(1, 1)),
+)  # fmt: skip
 
 
 class NoQuota:
@@ -27,11 +32,10 @@ class NoQuota:
         """
         if demand is CANARY:
             raise InsufficientQuota(needed=demand.amount, available=0, held=0, granted=0)
-        decision = Decision(True, 0, demand.terms.policy.bucket)  # noqa: FBT003 - the limiter's
-        return Admitted(1, 0, False, 0, 1, decision, None, 0)  # noqa: FBT003 - the limiter's
+        return ADMITTED
 
     def end(self, demand: Demand, admitted: Admitted, ending: Ending) -> Settle:  # noqa: ARG002 - the interface's
-        """Nothing is to be kept."""
+        """Say that it is settled."""
 
         async def settle() -> Settled:
             return Settled(charged=ending.settlement.tokens, released=0, absorbed=0, first=True)
@@ -46,7 +50,7 @@ class NoQuota:
 class NoopGateway(Gateway):
     """The gateway, but for its quota."""
 
-    def _quota(self, database: Database, store: Store) -> Quota:  # noqa: ARG002 - the interface's
+    def _quota(self, database: Database, store: Store) -> NoQuota:  # noqa: ARG002 - the interface's
         return NoQuota()
 
 

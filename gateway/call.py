@@ -165,6 +165,7 @@ class Call:
         """The call is over. If nothing has booked it (the gateway is stopping, or failed), book what it has used."""
         if self._deadline is not None:
             self._deadline.cancel()
+        self._stop = _nothing
         if not self.reservation.ended:
             if self.first_byte_ms is None:
                 self.release("aborted", 503)

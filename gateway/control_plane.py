@@ -67,6 +67,7 @@ Refusal = limiter.Refusal
 RefusalKind = limiter.RefusalKind
 Settled = quotas.Settled
 Settlement = quotas.Settlement
+Stamp = quotas.Stamp
 Strategy = limiter.Strategy
 Tier = orgs.Tier
 Trust = accounts.Trust
@@ -182,13 +183,21 @@ class Database:
         """
         return await self.run(quotas.ensure_lease, need)
 
-    async def register_spool(self, spool_id: str, host: str) -> None:
+    async def register_spool(self, spool_id: str, host: str) -> Stamp:
         """Make a spool known. Raises StoreUnavailable."""
-        await self.run(quotas.register_spool, spool_id, host)
+        return await self.run(quotas.register_spool, spool_id, host)
 
-    async def report_spool(self, spool_id: str, host: str, *, oldest_age_ms: int | None, pending: int) -> None:
-        """Say since when a spool waits for the ledger. Raises StoreUnavailable."""
-        await self.run(quotas.report_spool, spool_id, host, oldest_age_ms=oldest_age_ms, pending=pending)
+    async def report_spool(
+        self, spool_id: str, host: str, *, oldest_age_ms: int | None, pending: int, as_of: Stamp
+    ) -> Stamp:
+        """Say since when a spool waits for the ledger, as of what the report before was answered.
+
+        Raises:
+            StoreUnavailable
+        """
+        return await self.run(
+            quotas.report_spool, spool_id, host, oldest_age_ms=oldest_age_ms, pending=pending, as_of=as_of
+        )
 
     async def close_spool(self, spool_id: str) -> None:
         """Say that a spool waits for nothing any more. Raises StoreUnavailable."""

@@ -227,7 +227,7 @@ class Supply:
         lacks_budget = saw.kind is RefusalKind.BUDGET
         return Need(
             account=terms.account, payer_kind=facts.payer_kind, payer_id=facts.payer_id, provider=facts.provider,
-            amount=demand.amount, budgets=demand.budgets, run_id=self._store.run_id_of(purse_key(terms.account)),
+            amount=demand.amount, budgets=demand.budgets, run_id=demand.run_id,
             generation=self.generation,
             seen_epoch=saw.epoch or (0 if burn is None else burn.epoch), purse_alive=saw.purse_alive,
             # A purse that lacks a budget's part was not asked for tokens: if it lacks them too, it says so next.

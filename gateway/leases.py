@@ -24,6 +24,7 @@ from gateway.control_plane import (
     RefusalKind,
     Settled,
     heartbeat_call,
+    purse_key,
     reserve_call,
     settle_call,
 )
@@ -81,6 +82,8 @@ class LeaseQuota:
         except StoreUnavailable:  # The hold may have been taken; if so, and if that can be told, it is given back.
             self._take_back(demand, 0)
             raise
+        # Now, not when the ledger is asked: what the answer says of the purse and the time is this server's.
+        demand.run_id = self._store.run_id_of(purse_key(terms.account))
         tally.count(metrics.RESERVES, reply.kind if isinstance(reply, Refusal) else "ok")
         return reply
 

@@ -44,7 +44,7 @@ class Demand:
     """A call that asks to be admitted: ``amount`` tokens at most, within its account, its budgets and its tier.
 
     ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as
-    of the reservation.
+    of the reservation; ``run_id`` that of the server which answered it.
     """
 
     hold: UUID
@@ -55,6 +55,7 @@ class Demand:
     budgets: tuple[Budget, ...]
     claim: Claim | None
     generation: int = 0
+    run_id: str = ""
 
 
 class LimitReached(LeakyError):

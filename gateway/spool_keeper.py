@@ -10,7 +10,7 @@ import structlog
 
 from apps.core.errors import LeakyError, StoreUnavailable
 from gateway import metrics
-from gateway.control_plane import MARK_FIELDS, Database, JournalEnding, decode_mark, mark_key
+from gateway.control_plane import MARK_FIELDS, Database, JournalEnding, Stamp, decode_mark, mark_key
 from gateway.metrics import tally
 from gateway.spool import Spool, boot_ms
 from gateway.spool_file import SpoolFile, files_in
@@ -35,6 +35,7 @@ class SpoolKeeper:
         self._database = database
         self._send = send
         self._host = socket.gethostname()
+        self._stamp: Stamp | None = None
         self._dead: list[SpoolFile] = []
         self._next_report = self._next_adoption = 0.0
 
@@ -67,7 +68,7 @@ class SpoolKeeper:
 
     async def _register(self) -> None:
         """Make the spool known, before a call is admitted: a ledger that does not know it would not wait for it."""
-        await self._database.register_spool(self._spool.id, self._host)
+        self._stamp = await self._database.register_spool(self._spool.id, self._host)
         self._spool.is_registered = True
 
     async def _read_marks(self) -> None:
@@ -96,7 +97,7 @@ class SpoolKeeper:
             if path != self._spool.file.path and (file := SpoolFile.adopt(path)) is not None:
                 calls = await self._take_over(file)
                 log.info("spool.adopted", spool=path.stem, calls=calls)
-        if not self._dead:
+        if not self._dead or self._stamp is None:
             return
         await self._report()
         while self._dead:
@@ -113,9 +114,12 @@ class SpoolKeeper:
         return calls
 
     async def _report(self) -> None:
+        """As of the answer before: what is computed now may be long past when it arrives, if we freeze meanwhile."""
+        if self._stamp is None:
+            return
         age_ms = self._spool.book.oldest_age_ms(boot_ms())
-        await self._database.report_spool(
-            self._spool.id, self._host, oldest_age_ms=age_ms, pending=len(self._spool.book)
+        self._stamp = await self._database.report_spool(
+            self._spool.id, self._host, oldest_age_ms=age_ms, pending=len(self._spool.book), as_of=self._stamp
         )
 
     async def close(self, seconds: float) -> None:

@@ -90,9 +90,14 @@ class Backend:
         self.spool = Spool(
             SpoolFile.create(directory / f"{uuid7()}.spool"), call_ms=900_000, resend_ms=resend_ms
         )  # fmt: skip
-        self.spool.is_registered = True
         self.quota = LeaseQuota(store, self.supply, self.spool, wait_seconds=5, tombstone_ms=TOMBSTONE_MS)
         self.keeper = SpoolKeeper(self.spool, store, database, self.quota.send)
+
+    async def start(self) -> "Backend":
+        """Make its spool known."""
+        await self.keeper._register()
+        self.supply.generation = await self.database.run(quotas.ledger_generation)
+        return self
 
     async def open_payer(self, tokens: int) -> Payer:
         """Somebody new, with a grant."""
@@ -139,6 +144,6 @@ async def stores(committed: None) -> AsyncIterator[tuple[Valkey, Database]]:
 
 @pytest.fixture
 async def backend(stores: tuple[Valkey, Database], tmp_path: Path) -> AsyncIterator[Backend]:
-    backend = Backend(*stores, tmp_path)
+    backend = await Backend(*stores, tmp_path).start()
     yield backend
     await backend.quota.close()

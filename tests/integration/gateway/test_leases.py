@@ -65,7 +65,7 @@ async def test_of_five_hundred_at_once_exactly_those_are_admitted_that_there_are
 
 
 async def test_two_gateways_share_a_purse_and_sell_nothing_twice(stores: Any, tmp_path: Any, purse_of: PurseOf) -> None:
-    gateways = [Backend(*stores, tmp_path) for _ in range(3)]
+    gateways = [await Backend(*stores, tmp_path).start() for _ in range(3)]
     payer = await gateways[0].open_payer(500)
     calls = [gateway.quota.admit(demand(payer, 10)) for gateway, _ in itertools.product(gateways, range(40))]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)

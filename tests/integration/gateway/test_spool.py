@@ -43,9 +43,9 @@ def dies(backend: Backend) -> None:
 
 
 @pytest.fixture
-def successor(stores: Any, tmp_path: Path) -> Backend:
+async def successor(stores: Any, tmp_path: Path) -> Backend:
     """A gateway that starts when another has died."""
-    return Backend(*stores, tmp_path, resend_ms=1)
+    return await Backend(*stores, tmp_path, resend_ms=1).start()
 
 
 async def test_what_the_ledger_has_is_not_waited_for_any_more(backend: Backend) -> None:
@@ -59,7 +59,7 @@ async def test_what_the_ledger_has_is_not_waited_for_any_more(backend: Backend) 
 
 
 async def test_what_a_lost_journal_had_is_told_again(stores: Any, tmp_path: Path, valkey: Redis) -> None:
-    backend = Backend(*stores, tmp_path, resend_ms=1)
+    backend = await Backend(*stores, tmp_path, resend_ms=1).start()
     payer = await backend.open_payer(10_000)
     asked, _ = await backend.call(payer, 100, 60)
     shard = shard_of(payer.account)
@@ -117,7 +117,6 @@ async def test_a_spool_is_ended_only_when_its_heir_has_said_that_it_waits_for_it
     backend: Backend, successor: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payer = await backend.open_payer(10_000)
-    await backend.keeper._register()
     await backend.quota.admit(demand(payer, 100))
     dies(backend)
 
@@ -145,13 +144,13 @@ async def test_a_gateway_that_stops_leaves_no_spool_or_leaves_it_to_others(
     backend: Backend, successor: Backend
 ) -> None:
     payer = await backend.open_payer(10_000)
-    await backend.keeper._register()
     asked, _ = await backend.call(payer, 100, 60)
     await backend.keeper.close(0.05)  # Nobody drains.
     await successor.keeper._adopt()
     assert asked.hold in successor.spool.book
     await successor.keeper._send_again()
     await the_ledger_drains(successor)
+    assert len(successor.spool.book) == 0
     await successor.keeper.close(5)
     assert files_in(successor.spool.file.path.parent) == []
     assert await successor.database.run(state_of, successor.spool.id) == ("CLOSED", 0)
