@@ -1,12 +1,12 @@
 """Writing events beside the facts that they tell of."""
 
+import json
 from collections.abc import Iterable
 
 from django.db import connection
 from django.db.transaction import TransactionManagementError
 
 from apps.core.events import Event
-from apps.outbox.models import OutboxEvent
 
 
 def append(event: Event) -> None:
@@ -25,17 +25,24 @@ def append_all(events: Iterable[Event]) -> None:
     """
     if not connection.in_atomic_block:
         raise TransactionManagementError("An event is written in the transaction of its fact, and none is open.")
-    OutboxEvent.objects.bulk_create(map(_row, events), ignore_conflicts=True)
+    rows = [
+        {
+            "id": event.id, "type": event.type, "version": event.version, "aggregate_type": event.aggregate_type,
+            "aggregate_id": event.aggregate_id, "occurred_at": event.occurred_at.isoformat(),
+            "traceparent": event.traceparent, "data": event.data,
+        }
+        for event in events
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [json.dumps(rows, default=str)])
 
 
-def _row(event: Event) -> OutboxEvent:
-    return OutboxEvent(
-        id=event.id,
-        type=event.type,
-        version=event.version,
-        aggregate_type=event.aggregate_type,
-        aggregate_id=event.aggregate_id,
-        occurred_at=event.occurred_at,
-        traceparent=event.traceparent,
-        data=event.data,
-    )
+# One statement and one parameter: the drainer writes hundreds at a time.
+_INSERT = """
+INSERT INTO outbox_event (id, type, version, aggregate_type, aggregate_id, occurred_at, traceparent, data)
+SELECT * FROM json_to_recordset(%s) AS event (
+    id uuid, type text, version smallint, aggregate_type text, aggregate_id uuid, occurred_at timestamptz,
+    traceparent text, data jsonb
+)
+ON CONFLICT DO NOTHING
+"""

@@ -4,7 +4,8 @@ Accounts are locked in the order of their ids, then leases, then budgets: as eve
 after locking, so that of two drainers with the same entries the second finds them booked.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -157,7 +158,7 @@ def _lock_accounts(cursor: CursorWrapper, accounts: Collection[UUID]) -> dict[UU
 
 
 def _lock_leases(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> dict[LeaseKey, Lease]:
-    cursor.execute(_LEASES, _columns(keys, 2))
+    cursor.execute(_LEASES, _columns(keys))
     return {
         (account, epoch): Lease(account, epoch, generation, granted, settled, returned, LeaseState(state))
         for account, epoch, generation, granted, settled, returned, state in cursor.fetchall()
@@ -166,20 +167,22 @@ def _lock_leases(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> dict[Leas
 
 _LEASES = """
 SELECT lease.account_id, lease.epoch, generation, granted, settled, returned, state
-FROM quotas_lease AS lease JOIN unnest(%s::uuid[], %s::bigint[]) AS named (account_id, epoch)
+FROM quotas_lease AS lease JOIN unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::bigint[]) AS named
+(account_id, epoch)
      ON lease.account_id = named.account_id AND lease.epoch = named.epoch
 ORDER BY lease.account_id, lease.epoch FOR UPDATE OF lease
 """
 
 
 def _read_ended(cursor: CursorWrapper, keys: Collection[tuple[UUID, UUID]]) -> dict[UUID, Ended]:
-    cursor.execute(_ENDED, _columns(keys, 2))
+    cursor.execute(_ENDED, _columns(keys))
     return {hold: Ended(Status(status), charged, absorbed) for hold, status, charged, absorbed in cursor.fetchall()}
 
 
 _ENDED = """
 SELECT hold.id, status, charged, absorbed
-FROM quotas_hold AS hold JOIN unnest(%s::uuid[], %s::uuid[]) AS named (account_id, id)
+FROM quotas_hold AS hold JOIN unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::uuid[]) AS named
+(account_id, id)
      ON hold.account_id = named.account_id AND hold.id = named.id
 """
 
@@ -187,13 +190,14 @@ FROM quotas_hold AS hold JOIN unnest(%s::uuid[], %s::uuid[]) AS named (account_i
 def _read_returned(cursor: CursorWrapper, keys: Collection[tuple[UUID, UUID]]) -> set[tuple[UUID, UUID]]:
     if not keys:
         return set()
-    cursor.execute(_RETURNS, _columns(keys, 2))
+    cursor.execute(_RETURNS, _columns(keys))
     return set(cursor.fetchall())
 
 
 _RETURNS = """
 SELECT transfer.account_id, transfer.ref
-FROM quotas_transfer AS transfer JOIN unnest(%s::uuid[], %s::uuid[]) AS named (account_id, ref)
+FROM quotas_transfer AS transfer JOIN unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::uuid[]) AS
+named (account_id, ref)
      ON transfer.account_id = named.account_id AND transfer.ref = named.ref AND transfer.code = 'RETURN'
 """
 
@@ -201,13 +205,14 @@ FROM quotas_transfer AS transfer JOIN unnest(%s::uuid[], %s::uuid[]) AS named (a
 def _read_budget_parts(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> dict[tuple[UUID, int, str], BudgetPart]:
     if not keys:
         return {}
-    cursor.execute(_BUDGET_PARTS, _columns(keys, 2))
+    cursor.execute(_BUDGET_PARTS, _columns(keys))
     return {(account, epoch, budget): BudgetPart(*rest) for account, epoch, budget, *rest in cursor.fetchall()}
 
 
 _BUDGET_PARTS = """
 SELECT part.account_id, part.epoch, part.budget_id, granted, settled, returned, returned_by
-FROM quotas_budget_lease AS part JOIN unnest(%s::uuid[], %s::bigint[]) AS named (account_id, epoch)
+FROM quotas_budget_lease AS part JOIN unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::bigint[]) AS
+named (account_id, epoch)
      ON part.account_id = named.account_id AND part.epoch = named.epoch
 """
 
@@ -215,30 +220,38 @@ FROM quotas_budget_lease AS part JOIN unnest(%s::uuid[], %s::bigint[]) AS named 
 def close_books(cursor: CursorWrapper, books: Books) -> None:
     """Write all that the batch has changed."""
     if books.new_holds:
-        cursor.execute(_INSERT_HOLDS, _hold_columns(books.new_holds.values()))
+        cursor.execute(_INSERT_HOLDS, [_holds(books.new_holds.values())])
     if books.changed_holds:
-        cursor.execute(_UPDATE_HOLDS, _hold_columns(books.changed_holds.values()))
+        cursor.execute(_UPDATE_HOLDS, [_holds(books.changed_holds.values())])
     if books.transfers:
-        cursor.execute(_POST, [[uuid7() for _ in books.transfers], *_columns(books.transfers, 7)])
+        names = ("account_id", "code", "debit", "credit", "amount", "ref", "request_id", "id")
+        cursor.execute(_POST, [_records(names, [(*row, uuid7()) for row in books.transfers])])
     if books.used:
-        _write_leases(cursor, books)
+        rows = [(*key, books.leases[key].settled, books.leases[key].returned) for key in books.used]
+        cursor.execute(_UPDATE_LEASES, [_records(("account_id", "epoch", "settled", "returned"), rows)])
     if books.budgets_settled:
         _write_budgets(cursor, books)
     close_completed(cursor, books.used)
 
 
+_HOLD = (
+    "account_id", "id", "amount", "status", "charged", "absorbed", "progress", "request_id", "epoch", "budgets",
+    "facts", "ending", "taken_at", "ended_at",
+)  # fmt: skip
+
 _HOLD_ROWS = """
-    unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
-           %s::bigint[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-    AS row (account_id, id, amount, status, charged, absorbed, progress, request_id, epoch, budgets, facts, ending,
-            taken_at, ended_at)
+    json_to_recordset(%s) AS row (
+        account_id uuid, id uuid, amount bigint, status text, charged bigint, absorbed bigint, progress bigint,
+        request_id text, epoch bigint, budgets text[], facts text, ending text, taken_at timestamptz,
+        ended_at timestamptz
+    )
 """
 
 _INSERT_HOLDS = f"""
 INSERT INTO quotas_hold (account_id, id, amount, status, charged, absorbed, progress, request_id, epoch, budgets, facts,
                          ending, taken_at, expires_at, ended_at)
-SELECT account_id, id, amount, status, charged, absorbed, progress, request_id, epoch,
-       string_to_array(budgets, ' '), facts::jsonb, ending::jsonb, taken_at, ended_at, ended_at
+SELECT account_id, id, amount, status, charged, absorbed, progress, request_id, epoch, budgets, facts::jsonb,
+       ending::jsonb, taken_at, ended_at, ended_at
 FROM {_HOLD_ROWS}
 """  # noqa: S608 (no value is in it)
 
@@ -252,54 +265,57 @@ WHERE hold.account_id = row.account_id AND hold.id = row.id
 
 _POST = """
 INSERT INTO quotas_transfer (id, account_id, code, debit, credit, amount, ref, request_id)
-SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::uuid[], %s::text[])
+SELECT id, account_id, code, debit, credit, amount, ref, request_id
+FROM json_to_recordset(%s) AS row (
+    id uuid, account_id uuid, code text, debit text, credit text, amount bigint, ref uuid, request_id text
+)
 """
-
-
-def _hold_columns(rows: Iterable[HoldRow]) -> list[list[object]]:
-    return _columns(
-        [
-            (
-                row.account, row.id, row.amount, row.ended.status.value, row.ended.charged, row.ended.absorbed,
-                row.progress, row.request_id, row.epoch, " ".join(row.budgets), row.facts, row.ending, row.taken_at,
-                row.ended_at,
-            )
-            for row in rows
-        ],
-        14,
-    )  # fmt: skip
-
-
-def _write_leases(cursor: CursorWrapper, books: Books) -> None:
-    rows = [(*key, books.leases[key].settled, books.leases[key].returned) for key in books.used]
-    cursor.execute(_UPDATE_LEASES, _columns(rows, 4))
-
 
 _UPDATE_LEASES = """
 UPDATE quotas_lease AS lease SET settled = row.settled, returned = row.returned, used_at = clock_timestamp()
-FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::bigint[]) AS row (account_id, epoch, settled, returned)
+FROM json_to_recordset(%s) AS row (account_id uuid, epoch bigint, settled bigint, returned bigint)
 WHERE lease.account_id = row.account_id AND lease.epoch = row.epoch
 """
 
 
+def _holds(rows: Iterable[HoldRow]) -> str:
+    return _records(
+        _HOLD,
+        [
+            (
+                row.account, row.id, row.amount, row.ended.status, row.ended.charged, row.ended.absorbed, row.progress,
+                row.request_id, row.epoch, row.budgets, row.facts, row.ending, row.taken_at.isoformat(),
+                row.ended_at.isoformat(),
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
 def _write_budgets(cursor: CursorWrapper, books: Books) -> None:
     parts = [(*key, part.settled, part.returned, part.returned_by) for key, part in books.budget_parts.items()]
-    if parts:
-        cursor.execute(_UPDATE_BUDGET_PARTS, _columns(parts, 6))
-    cursor.execute(_UPDATE_BUDGETS, _columns([(name, *moved) for name, moved in books.budgets_settled.items()], 3))
+    names = ("account_id", "epoch", "budget_id", "settled", "returned", "returned_by")
+    cursor.execute(_UPDATE_BUDGET_PARTS, [_records(names, parts)])
+    _move_budgets(cursor, [(name, back, spent) for name, (back, spent) in books.budgets_settled.items()])
 
 
 _UPDATE_BUDGET_PARTS = """
 UPDATE quotas_budget_lease AS part SET
     settled = row.settled, returned = row.returned, returned_by = row.returned_by
-FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::uuid[])
-     AS row (account_id, epoch, budget_id, settled, returned, returned_by)
+FROM json_to_recordset(%s) AS row (
+    account_id uuid, epoch bigint, budget_id text, settled bigint, returned bigint, returned_by uuid
+)
 WHERE part.account_id = row.account_id AND part.epoch = row.epoch AND part.budget_id = row.budget_id
 """
 
+
+def _move_budgets(cursor: CursorWrapper, rows: Sequence[tuple[str, int, int]]) -> None:
+    cursor.execute(_UPDATE_BUDGETS, [_records(("id", "back", "spent"), rows)])
+
+
 _UPDATE_BUDGETS = """
 UPDATE quotas_budget AS kept SET leased = kept.leased - row.back, spent = greatest(kept.spent + row.spent, 0)
-FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS row (id, back, spent) WHERE kept.id = row.id
+FROM json_to_recordset(%s) AS row (id text, back bigint, spent bigint) WHERE kept.id = row.id
 """
 
 
@@ -307,7 +323,7 @@ def close_completed(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> int:
     """Close those of these leases that are in doubt and have nothing left to wait for; returns how many."""
     if not keys:
         return 0
-    cursor.execute(_CLOSE, _columns(keys, 2))
+    cursor.execute(_CLOSE, _columns(keys))
     closed = cursor.fetchall()
     release_budgets(cursor, closed)
     return len(closed)
@@ -315,7 +331,7 @@ def close_completed(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> int:
 
 _CLOSE = """
 UPDATE quotas_lease AS lease SET state = 'CLOSED', closed_at = clock_timestamp()
-FROM unnest(%s::uuid[], %s::bigint[]) AS row (account_id, epoch)
+FROM unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::bigint[]) AS row (account_id, epoch)
 WHERE lease.account_id = row.account_id AND lease.epoch = row.epoch
       AND lease.state = 'DOUBT' AND lease.settled + lease.returned = lease.granted
 RETURNING lease.account_id, lease.epoch
@@ -326,29 +342,34 @@ def release_budgets(cursor: CursorWrapper, keys: Collection[LeaseKey]) -> None:
     """What closed leases have of budgets is free again."""
     if not keys:
         return
-    cursor.execute(_LEFT_OF_BUDGETS, _columns(keys, 2))
+    cursor.execute(_LEFT_OF_BUDGETS, _columns(keys))
     left = cursor.fetchall()
     if left:
         budgets.lock(cursor, {name for name, _ in left})
-        cursor.execute(_UPDATE_BUDGETS, _columns([(name, tokens, 0) for name, tokens in left], 3))
-        cursor.execute(_END_BUDGET_PARTS, _columns(keys, 2))
+        _move_budgets(cursor, [(name, tokens, 0) for name, tokens in left])
+        cursor.execute(_END_BUDGET_PARTS, _columns(keys))
 
 
 _LEFT_OF_BUDGETS = """
 SELECT part.budget_id, sum(part.granted - part.settled - part.returned)::bigint FROM quotas_budget_lease AS part
-JOIN unnest(%s::uuid[], %s::bigint[]) AS row (account_id, epoch)
+JOIN unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::bigint[]) AS row (account_id, epoch)
      ON part.account_id = row.account_id AND part.epoch = row.epoch
 WHERE part.granted > part.settled + part.returned GROUP BY part.budget_id
 """
 
 _END_BUDGET_PARTS = """
 UPDATE quotas_budget_lease AS part SET returned = part.granted - part.settled
-FROM unnest(%s::uuid[], %s::bigint[]) AS row (account_id, epoch)
+FROM unnest(string_to_array(%s, ' ')::uuid[], string_to_array(%s, ' ')::bigint[]) AS row (account_id, epoch)
 WHERE part.account_id = row.account_id AND part.epoch = row.epoch
 """
 
 
-def _columns(rows: Collection[Sequence[object]] | Mapping[object, object], width: int) -> list[list[object]]:
-    """Rows as columns, for ``unnest``."""
-    listed = list(rows)
-    return [[row[index] for row in listed] for index in range(width)]  # type: ignore[index]
+def _columns(keys: Collection[tuple[object, object]]) -> list[str]:
+    """Keys as two columns, for ``unnest``: text is cheaper to make than arrays."""
+    listed = list(keys)
+    return [" ".join([str(first) for first, _ in listed]), " ".join([str(second) for _, second in listed])]
+
+
+def _records(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows for ``json_to_recordset``."""
+    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str)

@@ -203,16 +203,21 @@ def _lease(row: Sequence[Any]) -> Lease:
 
 
 def _due() -> list[_Kept]:
-    """OPEN leases that have little life left, or none."""
+    """OPEN leases that have little life left, or none: by the database's clock, or by the ledger's where that was set
+    back.
+    """
     renew, life = settings.QUOTA_RENEW_SECONDS, settings.QUOTA_LEASE_SECONDS
-    rows = _rows(_DUE, [max(life - renew, 1), renew, BATCH])
+    rows = _rows(_DUE, [max(life - renew, 1), renew, renew * 1000, BATCH])
     return [_Kept(_lease(row), row[12]) for row in rows]
 
 
 _DUE = f"""
 SELECT {_LEASE_COLUMNS}, lease.used_at > clock_timestamp() - %s * interval '1 second'
 FROM quotas_lease AS lease
-WHERE lease.state = 'OPEN' AND lease.expires_at < clock_timestamp() + %s * interval '1 second'
+WHERE lease.state = 'OPEN' AND (
+    lease.expires_at < statement_timestamp() + %s * interval '1 second'
+    OR lease.expires_tick < (SELECT tick FROM quotas_control) + %s
+)
 ORDER BY lease.expires_at LIMIT %s
 """  # noqa: S608 (no value is in it)
 

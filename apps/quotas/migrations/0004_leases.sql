@@ -93,6 +93,7 @@ CREATE TABLE quotas_lease (
 CREATE INDEX quotas_lease_id ON quotas_lease (id);
 CREATE UNIQUE INDEX quotas_lease_open ON quotas_lease (account_id) WHERE state = 'OPEN';
 CREATE INDEX quotas_lease_expiry ON quotas_lease (expires_at) WHERE state = 'OPEN';
+CREATE INDEX quotas_lease_expiry_tick ON quotas_lease (expires_tick) WHERE state = 'OPEN';
 CREATE INDEX quotas_lease_doubt ON quotas_lease (expires_tick) WHERE state = 'DOUBT';
 
 CREATE TABLE quotas_lease_part (
