@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +33,7 @@ from gateway.control_plane import (
     note_call,
     shard_of,
 )
-from gateway.exchange import Exchange, Receive, Send
+from gateway.exchange import Exchange
 from gateway.health import Health
 from gateway.idempotency import Answers
 from gateway.last_used import LastUsed
@@ -44,6 +44,7 @@ from gateway.quota import DEAD, Quota
 from gateway.refusals import Refusals
 from gateway.reservations import Reservations
 from gateway.row_locks import RowLockQuota
+from gateway.server.request import Request
 from gateway.spool import Spool
 from gateway.spool_file import SUFFIX, SpoolFile
 from gateway.spool_keeper import SpoolKeeper
@@ -67,6 +68,9 @@ SPOOL_SECONDS = 3.0
 
 log = structlog.get_logger("gateway")
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 
 class Gateway:
     """One gateway process, as an ASGI application."""
@@ -87,13 +91,13 @@ class Gateway:
         self._keeper: SpoolKeeper | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI's entry."""
-        if scope["type"] == "http":
-            await shell.handle(self, scope, receive, send)
-        elif scope["type"] == "lifespan":
+        """ASGI's entry, by which its server starts and stops it. Requests come to :meth:`serve`."""
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+
+    async def serve(self, request: Request) -> None:
+        """Answer one request."""
+        await shell.handle(self, request)
 
     def missing(self) -> list[str]:
         """What start-up has not brought yet."""
