@@ -31,8 +31,8 @@ PAIRS, ROW_LOCK_PAIRS, COUNTED_PAIRS = 10_000, 500, 10_000
 LIKE_REDIS, LIKE_ROW_LOCK, MUST_PER_SECOND = 0.4, 5.0, 5_000
 CLIENTS = 64
 PROJECT = str(Path(__file__).parent.parent)
-PATIENT = {"GATEWAY_VALKEY_TIMEOUT_SECONDS": "10"}
-"""A disk that is slow for a moment is measured, not refused."""
+PATIENT = {"GATEWAY_VALKEY_TIMEOUT_SECONDS": "10", "GATEWAY_JOURNAL_LIMIT": "10000000"}
+"""A disk or a ledger that is slow for a moment is measured, not refused."""
 
 STATEMENTS = (
     "SELECT queryid, sum(calls), min(query) FROM pg_stat_statements "
@@ -105,20 +105,23 @@ def measured(stores: Bank, cores: Cores) -> dict[str, list[Run]]:
 @contextmanager
 def asker(stores: Bank, cores: Cores, backend: str) -> Iterator[Asker]:
     """A gateway's quota with this backend, on the subject's core."""
-    own = PATIENT | {
+    spool = tempfile.TemporaryDirectory(prefix="leaky-spool-")
+    own = {
+        "GATEWAY_SPOOL_DIR": spool.name,
         "QUOTA_BACKEND": backend,
         "BENCH_KEY": stores.api_key,
-        "PYTHONPATH": str(Path(__file__).parent.parent),
+        "PYTHONPATH": PROJECT,
     }
     process = subprocess.Popen(
         ["taskset", "-c", str(cores.subject), sys.executable, "-m", "benchmarks.pairs"],
-        env=os.environ | stores.environment | own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | stores.environment | PATIENT | own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         yield Asker(process)
     finally:
         process.kill()
         process.wait()
+        spool.cleanup()
 
 
 def bare(stores: Bank, cores: Cores, about: Mapping[str, Any]) -> Run:

@@ -6,6 +6,7 @@ each of its turns, on the same port, so that no other one runs beside it and its
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,15 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
     bank = site.bank()
     metrics = site.directory / "metrics"
     metrics.mkdir(parents=True, exist_ok=True)
-    own = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(site.port), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    own = {
+        "GATEWAY_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(site.port),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        # Its own, else what a turn before has left to the ledger would be settled again in this one.
+        "GATEWAY_SPOOL_DIR": tempfile.mkdtemp(prefix="spool-", dir=site.directory),
+        # One account has all calls, and the loops that book them share a core with the load: they come behind.
+        "GATEWAY_JOURNAL_LIMIT": "10000000",
+    }
     return Subject(
         name,
         about,

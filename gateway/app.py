@@ -148,12 +148,12 @@ class Gateway:
             self._open.push_async_callback(row_locks.close)
             return row_locks
         spool = _spool()
-        self._supply = Supply(database, store)
+        self._keeper = SpoolKeeper(spool, store, database)
+        self._supply = Supply(database, store, self._keeper.register)
         leases = LeaseQuota(
             store, self._supply, spool, wait_seconds=settings.LEASE_WAIT_SECONDS, tombstone_ms=TOMBSTONE_MS
         )
-        self._keeper = SpoolKeeper(spool, store, database, leases.send)
-        self._tasks.append(asyncio.create_task(self._keeper.keep_forever()))
+        self._tasks.append(asyncio.create_task(self._keeper.keep_forever(leases.send)))
         self._open.push_async_callback(leases.close)
         return leases
 
@@ -182,7 +182,7 @@ class Gateway:
             _settle_memory()
         self.snapshot = snapshot
         if self._supply is not None:
-            self._supply.generation = max(self._supply.generation, snapshot.ledger_generation)
+            self._supply.adopt_soon(snapshot.ledger_generation)
         if SIGNING_KEYS in changed:  # One may have been withdrawn, with all tokens that it signed.
             self.forget(None)
         self._started = True

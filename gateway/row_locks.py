@@ -1,7 +1,7 @@
 """Admission by a row lock in PostgreSQL: correct, slow, the oracle of the tests and the mode for emergencies.
 
-The bucket and requests per minute are the limiter's here, too, and idempotency keys are claimed by plain commands. Calls
-at once are not limited: a count in PostgreSQL would be its own bottleneck.
+The bucket and requests per minute are the limiter's here, too, and idempotency keys are claimed by plain commands.
+Calls at once are not limited: a count in PostgreSQL would be its own bottleneck.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class RowLockQuota:
         return poured
 
     async def _claim(self, demand: Demand, claim: Claim) -> None:
-        """Claim an idempotency key by one command. A gateway that dies leaves it claimed until no call can run any more.
+        """Claim an idempotency key by one command. One that dies leaves it claimed until no call can run any more.
 
         Raises:
             LimitReached: another attempt has it.
@@ -85,7 +85,7 @@ class RowLockQuota:
         raise LimitReached(Refusal(kind, 0, hold=UUID(hold), stored=state == ClaimEnd.STORED))
 
     async def _end_claim(self, demand: Demand, end: ClaimEnd) -> None:
-        """What becomes of a claim. What Valkey does not hear stays claimed until it expires: refused, never run twice."""
+        """What becomes of a claim. If Valkey does not hear it, the key stays claimed: refused, never run twice."""
         if (claim := demand.claim) is None:
             return
         key = _claim_key(demand, claim)
@@ -127,6 +127,7 @@ class RowLockQuota:
             except StoreUnavailable:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LONGEST_RETRY_SECONDS)
+        await self._end_claim(demand, ClaimEnd.FREE)
         await self._adjust(demand, poured, -demand.amount, before_start=True)
 
     async def _adjust(self, demand: Demand, poured: Admitted, tokens: int, *, before_start: bool) -> None:
