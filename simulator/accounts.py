@@ -6,6 +6,7 @@ from random import Random
 from uuid import UUID
 
 from apps.limiter.api import Bucket, Policy, live_key, purse_key, shard_of
+from apps.quotas.domain import Budget
 
 ROOMY = Bucket(capacity=10**9, leak=10**9)
 """A bucket that refuses nobody: what is tested here is the purse."""
@@ -20,6 +21,12 @@ class Account:
     pause_ms: int
     grant: int
     policy: Policy
+    budget: Budget | None = None
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What limits its calls beside its tokens."""
+        return (self.budget,) if self.budget else ()
 
     def next_hold(self, rng: Random) -> int:
         """What the next call asks for, in tokens."""
@@ -47,5 +54,6 @@ def make_accounts(rng: Random, count: int, shards: int) -> list[Account]:
             concurrency = rng.choice((None, None, 6))
             policy = Policy(ROOMY, concurrency=concurrency)
             pause, holds = rng.choice((15_000, 60_000, 180_000)), rng.choice((2, 6, 20, 80))
-            accounts.append(Account(candidate, usual, pause, usual * holds, policy))
+            budget = rng.choice((None, Budget(f"key{len(accounts)}", usual * rng.choice((3, 20, 60)))))
+            accounts.append(Account(candidate, usual, pause, usual * holds, policy, budget))
     return accounts

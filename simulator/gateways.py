@@ -119,9 +119,10 @@ class Gateway:
 
     def order(self, account: Account, amount: int) -> Order:
         """What a call asks for."""
+        names = tuple(budget.id for budget in account.budgets)
         return Order(
-            hold=self.simulation.world.uuid(), account=account.id, amount=amount, generation=self.generation,
-            credential="key", user="user", token_version=None, facts=b"facts", budgets=(), policy=account.policy,
+            self.simulation.world.uuid(), account.id, amount, self.generation, credential="key", user="user",
+            token_version=None, facts=b"facts", budgets=names, policy=account.policy,
         )  # fmt: skip
 
     def note_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
@@ -130,9 +131,11 @@ class Gateway:
         ending = Ending(
             hold=order.hold, account=order.account, epoch=admitted.epoch, generation=order.generation,
             amount=order.amount, policy=order.policy, actual=0, payload=b"{}", tombstone_ms=FIGURES.tombstone_ms,
-            facts=order.facts,
+            facts=order.facts, budgets=order.budgets,
         )  # fmt: skip
-        call = Call(order.hold, order.account, self.name, order.amount, generation=order.generation)
+        call = Call(
+            order.hold, order.account, self.name, order.amount, generation=order.generation, budgets=account.budgets
+        )
         live = Live(call, order, ending)
         self.spool.admitted[order.hold] = Line(ending, world.now)
         self.book.admit(order.hold, limiter.shard_of(order.account), world.now)

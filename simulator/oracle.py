@@ -27,6 +27,7 @@ class Oracle:
     forgiven: set[UUID] = field(default_factory=set)
     calls: dict[UUID, Call] = field(default_factory=dict)
     generation: int = 1
+    of_budgets: Counter[str] = field(default_factory=Counter)
     moved: set[UUID] = field(default_factory=set)
 
     def grant(self, account: UUID, tokens: int) -> None:
@@ -63,9 +64,15 @@ class Oracle:
 
     def _weigh(self, call: Call) -> None:
         weight = self._weight(call)
-        self.sums[call.account] += weight - self.weights.get(call.id, 0)
+        before = self.weights.get(call.id, 0)
+        self.sums[call.account] += weight - before
         self.weights[call.id] = weight
         self.moved.add(call.account)
+        for budget in call.budgets:
+            within = min(weight, call.amount) - min(before, call.amount)
+            self.of_budgets[budget.id] += within
+            if within > 0 and self.of_budgets[budget.id] > budget.tokens:
+                raise Violation(f"budget {budget} was passed: its calls came to {self.of_budgets[budget.id]}")
 
     def _weight(self, call: Call) -> int:
         charged = self.booked.get(call.id)

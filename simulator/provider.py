@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from apps.quotas.domain import Budget
 from simulator.world import Process, Steps, World
 
 
@@ -31,6 +32,7 @@ class Call:
     started_ms: int = 0
     length_ms: int = 1
     generation: int = 1
+    budgets: tuple[Budget, ...] = ()
     stage: Stage = Stage.HELD
     generated: int = 0
     hung_up: bool = False
