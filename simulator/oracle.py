@@ -56,9 +56,9 @@ class Oracle:
 
     def restored(self, generation: int, booked: dict[UUID, int]) -> None:
         """The ledger is as it was. What it does not know of older generations is lost, or comes late."""
-        self.generation, self.booked = generation, booked
+        before, self.generation, self.booked = self.booked, generation, booked
         for call in self.calls.values():
-            if call.id not in booked:
+            if call.id not in booked or booked[call.id] != before.get(call.id):
                 self.forgiven.add(call.id)
             self._weigh(call)
 
@@ -80,7 +80,7 @@ class Oracle:
             return charged or 0
         if call.stage is Stage.RUNNING:
             return max(call.amount, charged or 0)
-        return min(call.generated, call.amount) if charged is None else charged
+        return min(call.told, call.amount) if charged is None else charged
 
     def check_sold(self) -> None:
         """Nothing was sold twice.

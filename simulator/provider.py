@@ -38,6 +38,11 @@ class Call:
     hung_up: bool = False
     reported: int = 0
 
+    @property
+    def told(self) -> int:
+        """What somebody will charge once it is over: all, but of a call whose gateway died what that had reported."""
+        return self.reported if self.hung_up else self.generated
+
     def made_by(self, now: int) -> int:
         """Tokens generated until ``now``: the prompt counts at once, the rest comes evenly."""
         if self.stage is not Stage.RUNNING:
@@ -76,6 +81,7 @@ class Provider:
         for call in (self.calls[hold] for hold in holds if hold in self.calls):
             call.hung_up = True
             self.stop(call)
+            self.changed(call)
 
     def _finish(self, call: Call) -> Steps[None]:
         self.stop(call)
