@@ -5,10 +5,13 @@ from functools import cached_property
 from random import Random
 from uuid import UUID
 
-from apps.limiter.api import Bucket, Policy, live_key, purse_key, shard_of
+from apps.limiter.api import Bucket, Claim, Policy, live_key, purse_key, shard_of
+from apps.quotas.domain import Budget
 
 ROOMY = Bucket(capacity=10**9, leak=10**9)
 """A bucket that refuses nobody: what is tested here is the purse."""
+
+CLAIM_MS = 120_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,13 @@ class Account:
     pause_ms: int
     grant: int
     policy: Policy
+    budget: Budget | None = None
+    claims: float = 0.0
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What limits its calls beside its tokens."""
+        return (self.budget,) if self.budget else ()
 
     def next_hold(self, rng: Random) -> int:
         """What the next call asks for, in tokens."""
@@ -29,6 +39,12 @@ class Account:
     def shard(self) -> int:
         """Where its keys are."""
         return shard_of(self.id)
+
+    def next_claim(self, rng: Random) -> Claim | None:
+        """The idempotency key of the next call, if it has one: of a few, so that calls repeat one another."""
+        if rng.random() > self.claims:
+            return None
+        return Claim(f"{rng.randrange(12):064x}", f"body{rng.randrange(8) // 7}", CLAIM_MS)
 
     @cached_property
     def first_keys(self) -> tuple[str, str]:
@@ -47,5 +63,6 @@ def make_accounts(rng: Random, count: int, shards: int) -> list[Account]:
             concurrency = rng.choice((None, None, 6))
             policy = Policy(ROOMY, concurrency=concurrency)
             pause, holds = rng.choice((15_000, 60_000, 180_000)), rng.choice((2, 6, 20, 80))
-            accounts.append(Account(candidate, usual, pause, usual * holds, policy))
+            budget = rng.choice((None, Budget(f"key{len(accounts)}", usual * rng.choice((3, 20, 60)))))
+            accounts.append(Account(candidate, usual, pause, usual * holds, policy, budget, claims=0.15))
     return accounts

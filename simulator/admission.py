@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from apps.core.errors import StoreUnavailable
+from apps.core.units import MAX_TOKENS
 from apps.limiter import api as limiter
 from apps.limiter.api import Admitted, Ending, Order, PartOfLease, Refusal, RefusalKind
 from apps.quotas.leases import LookAgain, Need, Part
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from simulator.gateways import Gateway
 
 TRIES = 4
-LACKING = (RefusalKind.NOLEASE, RefusalKind.LOW)
+LACKING = (RefusalKind.NOLEASE, RefusalKind.LOW, RefusalKind.BUDGET)
 NOBODY = UUID(int=0)
 
 
@@ -48,19 +49,19 @@ def admit(gateway: "Gateway", account: Account, order: Order) -> Steps[tuple[Ord
 
 def need_of(account: Account, order: Order, seen: Refusal, run_id: str) -> Need:
     """What a refusal tells the ledger."""
+    lacks_budget = seen.kind is RefusalKind.BUDGET
     return Need(
-        account.id, "user", NOBODY, "openai", order.amount, run_id=run_id, generation=order.generation,
-        seen_epoch=seen.epoch, purse_alive=seen.purse_alive, available_in_purse=seen.available,
+        account.id, "user", NOBODY, "openai", order.amount, account.budgets, run_id, order.generation, seen.epoch,
+        seen.purse_alive, MAX_TOKENS if lacks_budget else seen.available,
+        budgets_in_purse={seen.budget: seen.available} if lacks_budget else {},
         granted_in_purse=seen.limit if seen.kind is RefusalKind.LOW else None,
     )  # fmt: skip
 
 
 def top_up(gateway: "Gateway", account: Account, order: Order, seen: Admitted, run_id: str) -> Steps[None]:
     """The purse is low: more, before somebody is refused."""
-    need = Need(
-        account.id, "user", NOBODY, "openai", order.amount, run_id=run_id, generation=order.generation,
-        seen_epoch=seen.epoch, purse_alive=True, available_in_purse=seen.available,
-    )  # fmt: skip
+    low = Refusal(RefusalKind.LOW, seen.poured_ms, seen.epoch, purse_alive=True, available=seen.available)
+    need = replace(need_of(account, order, low, run_id), granted_in_purse=None)
     try:
         yield from ensure(gateway, need, seen.poured_ms)
     except StoreUnavailable:

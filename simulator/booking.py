@@ -9,6 +9,7 @@ from apps.limiter.api import Entry
 from apps.quotas import booking
 from apps.quotas.booking import Booking, Ended
 from apps.quotas.domain import Status
+from simulator import budgets
 from simulator.ledger import Ledger
 from simulator.oracle import Violation
 from simulator.postgres import AccountRow, LeaseRow, Tables
@@ -32,12 +33,15 @@ class Bookkeeper:
     def _book(self, tables: Tables, entry: Entry, account: UUID) -> None:
         row, lease = tables.accounts[account], tables.leases.get((account, entry.epoch))
         ref = booking.return_ref(entry)
+        key, names = (account, entry.epoch), [move.id for move in entry.budgets]
         booked = booking.book(
             entry, self.ledger.as_lease(lease) if lease else None, tables.holds.get(entry.subject),
-            available=row.available, is_returned=ref in tables.returns, budget_leases={},
+            available=row.available, is_returned=ref in tables.returns,
+            budget_leases=budgets.parts_of(tables, key, names),
         )  # fmt: skip
+        budgets.carry_out(tables, key, booked.budgets)
         self._carry_out(tables, booked, row, lease)
-        if booked.returned:
+        if booked.returned or any(move.returned for move in booked.budgets):
             tables.returns.add(ref)
         if booked.ended is not None:
             self._remember(tables, entry.subject, booked.ended, row)

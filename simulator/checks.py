@@ -41,6 +41,7 @@ class Checks:
         if not postgres.changed:
             return
         postgres.changed = False
+        self._check_budgets()
         out: Counter[UUID] = Counter()
         for lease in postgres.tables.leases.values():
             left = lease.granted - lease.settled - lease.returned
@@ -55,6 +56,14 @@ class Checks:
                 raise Violation(f"account {account} does not add up: {row}, its leases have {out[account]} out")
             if row.spent != row.charged:
                 raise Violation(f"account {account} has spent {row.spent}, its holds were charged {row.charged}")
+
+    def _check_budgets(self) -> None:
+        tables, leased = self.simulation.postgres.tables, Counter[str]()
+        for (_, _, name), part in tables.budget_parts.items():
+            leased[name] += part.remaining
+        for name, budget in tables.budgets.items():
+            if budget.leased != leased[name] or budget.leased < 0:
+                raise Violation(f"budget {name} does not add up: {budget}, leases have {leased[name]} of it")
 
     def _check_purses(self) -> None:
         for server in self.simulation.valkeys.servers:

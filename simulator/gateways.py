@@ -10,7 +10,7 @@ from uuid import UUID
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
-from apps.limiter.api import Admitted, Beat, Ending, Order, Pulse
+from apps.limiter.api import Admitted, Beat, ClaimEnd, Ending, Order, Pulse
 from gateway.spool_book import Book, position_of
 from simulator import admission, spooling
 from simulator.accounts import Account
@@ -119,9 +119,11 @@ class Gateway:
 
     def order(self, account: Account, amount: int) -> Order:
         """What a call asks for."""
+        names = tuple(budget.id for budget in account.budgets)
         return Order(
-            hold=self.simulation.world.uuid(), account=account.id, amount=amount, generation=self.generation,
-            credential="key", user="user", token_version=None, facts=b"facts", budgets=(), policy=account.policy,
+            self.simulation.world.uuid(), account.id, amount, self.generation, credential="key", user="user",
+            token_version=None, facts=b"facts", budgets=names, policy=account.policy,
+            claim=account.next_claim(self.simulation.world.rng),
         )  # fmt: skip
 
     def note_admission(self, account: Account, order: Order, admitted: Admitted) -> Live:
@@ -130,9 +132,12 @@ class Gateway:
         ending = Ending(
             hold=order.hold, account=order.account, epoch=admitted.epoch, generation=order.generation,
             amount=order.amount, policy=order.policy, actual=0, payload=b"{}", tombstone_ms=FIGURES.tombstone_ms,
-            facts=order.facts,
+            facts=order.facts, budgets=order.budgets, claim=order.claim.key if order.claim else None,
+            claim_end=ClaimEnd.FREE,
         )  # fmt: skip
-        call = Call(order.hold, order.account, self.name, order.amount, generation=order.generation)
+        call = Call(
+            order.hold, order.account, self.name, order.amount, generation=order.generation, budgets=account.budgets
+        )
         live = Live(call, order, ending)
         self.spool.admitted[order.hold] = Line(ending, world.now)
         self.book.admit(order.hold, limiter.shard_of(order.account), world.now)
@@ -162,7 +167,8 @@ class Gateway:
             return
         live.done = True
         self.live.pop(live.call.id, None)
-        ending = replace(live.ending, actual=self.simulation.provider.stop(live.call))
+        actual = self.simulation.provider.stop(live.call)
+        ending = replace(live.ending, actual=actual, claim_end=ClaimEnd.DONE if actual else ClaimEnd.FREE)
         self.simulation.counts["completed" if outcome == "completed" else "cut"] += 1
         yield 0
         self.spool.ended[ending.hold] = ending

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from apps.core.errors import LeakyError
 from apps.quotas import leases
-from apps.quotas.leases import Funds, Lease, LeaseState, LookAgain, Mark, Need, Part, SpoolReport
+from apps.quotas.leases import Decision, Funds, Lease, LeaseState, LookAgain, Mark, Need, Part, SpoolReport
+from simulator import budgets
 from simulator.figures import FIGURES
 from simulator.oracle import Oracle
 from simulator.postgres import AccountRow, LeaseRow, PartRow, Postgres, SpoolRow, Tables
@@ -77,7 +78,10 @@ class Ledger:
         """Under the account's lock: decide, and give away what was decided."""
         account, lease = self.tables.accounts[need.account], self.open_lease(need.account)
         seen = None if lease is None else self.as_lease(lease)
-        decision = leases.decide_lease(self._funds(account), seen, need, generation=self.tables.generation, budgets={})
+        decision = leases.decide_lease(
+            self._funds(account), seen, need, generation=self.tables.generation,
+            budgets=budgets.uses(self.tables, [budget.id for budget in need.budgets]),
+        )  # fmt: skip
         if decision.doubt and lease:
             self.doubt(lease)
         if decision.refusal:
@@ -86,7 +90,7 @@ class Ledger:
             lease = self._open(need, decision.opens)
         if decision.look_again or lease is None:
             return LookAgain(self.tables.generation, lease.epoch if lease else 0)
-        return self._give(account, lease, decision.tokens, opens=bool(decision.opens))
+        return self._give(account, lease, decision)
 
     def open_lease(self, account: UUID) -> LeaseRow | None:
         """The account's OPEN lease."""
@@ -113,21 +117,23 @@ class Ledger:
         self.tables.accounts[need.account].epoch = epoch
         return lease
 
-    def _give(self, account: AccountRow, lease: LeaseRow, tokens: int, *, opens: bool) -> Part:
+    def _give(self, account: AccountRow, lease: LeaseRow, decision: Decision) -> Part:
+        tokens, opens = decision.tokens, bool(decision.opens)
         account.available -= tokens
         account.leased += tokens
         lease.granted += tokens
         now = self.postgres.clock()
         lease.part_at = lease.used_at = now
         self.prolong(lease)
-        part = PartRow(self.new_id(), lease.account, lease.epoch, tokens, opens, now)
+        budgets.lease(self.tables, (lease.account, lease.epoch), decision.budgets)
+        part = PartRow(self.new_id(), lease.account, lease.epoch, tokens, decision.budgets, opens, now)
         self.tables.parts[part.id] = part
-        return self._part(lease, part.id, tokens, opens=opens)
+        return self._part(lease, part)
 
-    def _part(self, lease: LeaseRow, part: UUID, tokens: int, *, opens: bool) -> Part:
+    def _part(self, lease: LeaseRow, part: PartRow) -> Part:
         return Part(
-            part, lease.account, lease.generation, lease.epoch, tokens, {}, opens, FIGURES.lease_ms,
-            passes=-(-FIGURES.lease_ms // FIGURES.pass_ms) + 1, run_id=lease.run_id,
+            part.id, lease.account, lease.generation, lease.epoch, part.tokens, part.budgets, part.opens,
+            FIGURES.lease_ms, passes=-(-FIGURES.lease_ms // FIGURES.pass_ms) + 1, run_id=lease.run_id,
         )  # fmt: skip
 
     def prolong(self, lease: LeaseRow) -> None:
@@ -179,13 +185,14 @@ class Ledger:
         """Whether a call or a part has used it since it was last prolonged."""
         return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
 
-    def renew(self, key: tuple[UUID, int], part: UUID, tokens: int) -> Part | None:
+    def renew(self, key: tuple[UUID, int], part: PartRow | None) -> Part | None:
         """Prolong an OPEN lease; its purse may have the part already. None: it is not OPEN any more."""
         lease = self.tables.leases.get(key)
         if lease is None or not lease.is_open:
             return None
         self.prolong(lease)
-        return self._part(lease, part, tokens, opens=False)
+        nothing = PartRow(self.new_id(), *key, 0, {}, opens=False, made_at=0)
+        return self._part(lease, part or nothing)
 
     def confirm(self, part: UUID) -> None:
         """The part is in its purse."""
@@ -223,6 +230,7 @@ class Ledger:
         """Nothing of the lease is out any more."""
         if lease.settled + lease.returned == lease.granted and lease.state is LeaseState.DOUBT:
             lease.state = LeaseState.CLOSED
+            budgets.release(self.tables, (lease.account, lease.epoch))
 
     def _close(self, lease: LeaseRow) -> None:
         left = lease.granted - lease.settled - lease.returned
@@ -230,7 +238,7 @@ class Ledger:
         account.leased -= left
         account.available += left
         lease.returned += left
-        lease.state = LeaseState.CLOSED
+        self.close_if_whole(lease)
 
     # Spools
 

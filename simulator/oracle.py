@@ -27,6 +27,7 @@ class Oracle:
     forgiven: set[UUID] = field(default_factory=set)
     calls: dict[UUID, Call] = field(default_factory=dict)
     generation: int = 1
+    of_budgets: Counter[str] = field(default_factory=Counter)
     moved: set[UUID] = field(default_factory=set)
 
     def grant(self, account: UUID, tokens: int) -> None:
@@ -55,17 +56,23 @@ class Oracle:
 
     def restored(self, generation: int, booked: dict[UUID, int]) -> None:
         """The ledger is as it was. What it does not know of older generations is lost, or comes late."""
-        self.generation, self.booked = generation, booked
+        before, self.generation, self.booked = self.booked, generation, booked
         for call in self.calls.values():
-            if call.id not in booked:
+            if call.id not in booked or booked[call.id] != before.get(call.id):
                 self.forgiven.add(call.id)
             self._weigh(call)
 
     def _weigh(self, call: Call) -> None:
         weight = self._weight(call)
-        self.sums[call.account] += weight - self.weights.get(call.id, 0)
+        before = self.weights.get(call.id, 0)
+        self.sums[call.account] += weight - before
         self.weights[call.id] = weight
         self.moved.add(call.account)
+        for budget in call.budgets:
+            within = min(weight, call.amount) - min(before, call.amount)
+            self.of_budgets[budget.id] += within
+            if within > 0 and self.of_budgets[budget.id] > budget.tokens:
+                raise Violation(f"budget {budget} was passed: its calls came to {self.of_budgets[budget.id]}")
 
     def _weight(self, call: Call) -> int:
         charged = self.booked.get(call.id)
@@ -73,7 +80,7 @@ class Oracle:
             return charged or 0
         if call.stage is Stage.RUNNING:
             return max(call.amount, charged or 0)
-        return min(call.generated, call.amount) if charged is None else charged
+        return min(call.told, call.amount) if charged is None else charged
 
     def check_sold(self) -> None:
         """Nothing was sold twice.

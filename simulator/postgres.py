@@ -64,9 +64,32 @@ class PartRow:
     account: UUID
     epoch: int
     tokens: int
+    budgets: dict[str, int]
     opens: bool
     made_at: int
     applied: bool = False
+
+
+@dataclass(slots=True)
+class BudgetRow:
+    """A budget's tokens that are given to leases, and those that are spent."""
+
+    leased: int = 0
+    spent: int = 0
+
+
+@dataclass(slots=True)
+class BudgetPart:
+    """What a lease has of a budget, in tokens."""
+
+    granted: int = 0
+    settled: int = 0
+    returned: int = 0
+
+    @property
+    def remaining(self) -> int:
+        """Neither spent nor back."""
+        return self.granted - self.settled - self.returned
 
 
 @dataclass(slots=True)
@@ -85,6 +108,8 @@ class Tables:
     accounts: dict[UUID, AccountRow] = field(default_factory=dict)
     leases: dict[tuple[UUID, int], LeaseRow] = field(default_factory=dict)
     parts: dict[UUID, PartRow] = field(default_factory=dict)
+    budgets: dict[str, BudgetRow] = field(default_factory=dict)
+    budget_parts: dict[tuple[UUID, int, str], BudgetPart] = field(default_factory=dict)
     spools: dict[str, SpoolRow] = field(default_factory=dict)
     holds: dict[UUID, Ended] = field(default_factory=dict)
     transfers: set[tuple[str, UUID]] = field(default_factory=set)

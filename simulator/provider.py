@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from apps.quotas.domain import Budget
 from simulator.world import Process, Steps, World
 
 
@@ -31,10 +32,16 @@ class Call:
     started_ms: int = 0
     length_ms: int = 1
     generation: int = 1
+    budgets: tuple[Budget, ...] = ()
     stage: Stage = Stage.HELD
     generated: int = 0
     hung_up: bool = False
     reported: int = 0
+
+    @property
+    def told(self) -> int:
+        """What somebody will charge once it is over: all, but of a call whose gateway died what that had reported."""
+        return self.reported if self.hung_up else self.generated
 
     def made_by(self, now: int) -> int:
         """Tokens generated until ``now``: the prompt counts at once, the rest comes evenly."""
@@ -74,6 +81,7 @@ class Provider:
         for call in (self.calls[hold] for hold in holds if hold in self.calls):
             call.hung_up = True
             self.stop(call)
+            self.changed(call)
 
     def _finish(self, call: Call) -> Steps[None]:
         self.stop(call)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import api as limiter
@@ -168,15 +168,15 @@ def _keep(worker: Worker, lease: LeaseRow) -> Steps[None]:
         yield from recall(worker, lease, 0, close=True)
         yield from _doubt(worker, lease)
     else:
-        yield from _prolong(worker, lease, worker.simulation.world.uuid(), 0)
+        yield from _prolong(worker, lease, None)
 
 
-def _prolong(worker: Worker, lease: LeaseRow, part_id: UUID, tokens: int) -> Steps[bool]:
+def _prolong(worker: Worker, lease: LeaseRow, again: PartRow | None) -> Steps[bool]:
     """Give the purse another life, with a part that it may have already; the ledger's row gets it first."""
     simulation = worker.simulation
     now_ms = yield from simulation.valkeys.clock_of(worker.name)
     key = lease.account, lease.epoch
-    part = yield from simulation.postgres.commit(lambda: simulation.ledger.renew(key, part_id, tokens))
+    part = yield from simulation.postgres.commit(lambda: simulation.ledger.renew(key, again))
     if part is None:
         return False
     applied = yield from worker.send(limiter.topup_call(admission.part_of_lease(part, now_ms)))
@@ -192,7 +192,7 @@ def _confirm(worker: Worker, part: PartRow) -> Steps[None]:
     if part.opens:
         if (yield from _own_purse(worker, lease)) is None:
             yield from _doubt(worker, lease)
-    elif not (yield from _prolong(worker, lease, part.id, part.tokens)):
+    elif not (yield from _prolong(worker, lease, part)):
         return
     yield from simulation.postgres.commit(lambda: simulation.ledger.confirm(part.id))
 
