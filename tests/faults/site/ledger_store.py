@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,28 @@ class LedgerStore:
     def stop_at_once(self) -> None:
         """``pg_ctl stop -m immediate``: no checkpoint, no goodbye; the next start replays the log."""
         self.process.stop(signal.SIGQUIT)
+
+    def back_up(self) -> Path:
+        """``pg_basebackup`` while it serves; returns where the copy is."""
+        target = self._home.with_name("backup")
+        connection = ["-h", "127.0.0.1", "-p", str(self.postgres.port), "-U", "postgres"]
+        tool = self.postgres.binary("pg_basebackup")
+        subprocess.run(
+            [*self.postgres.user.prefix, tool, "-D", str(target), "--checkpoint=fast", *connection],
+            check=True, capture_output=True, env={**os.environ, "PGPASSWORD": self.postgres.superuser_password},
+        )  # fmt: skip
+        return target
+
+    def restore(self, backup: Path) -> None:
+        """Begin again with a backup. Everything that was committed since is forgotten."""
+        self.process.stop()
+        shutil.rmtree(self._home)
+        backup.rename(self._home)
+        self.process.start()
+
+    @property
+    def _home(self) -> Path:
+        return self.postgres.user.home_of(self.postgres.data)
 
     def owner_url(self) -> str:
         """Where migrations, and a test's own questions, connect."""
