@@ -6,6 +6,7 @@ nothing else. ``x-should-retry`` is on every answer from 400 up, because the off
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -13,9 +14,33 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json; charset=utf-8")
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The limit that a call did not pass: what it is, and how far it was used when the call came.
+
+    Amounts are tokens, or calls where the limit counts those; None where the limit has no such amount. ``held`` is what
+    calls under way have set aside. ``passes_in_ms``: when this call would pass if nobody else called; None: not by
+    waiting.
+    """
+
+    name: str
+    value: int
+    used: int | None
+    held: int | None
+    needed: int
+    passes_in_ms: int | None = None
+
+    def fields(self) -> dict[str, str | int | None]:
+        """As clients and the stored trace have it."""
+        return {
+            "name": self.name, "value": self.value, "used": self.used, "held": self.held, "needed": self.needed,
+            "passes_in_ms": self.passes_in_ms,
+        }  # fmt: skip
+
+
 @dataclass
 class ApiError(Exception):
-    """An answer from 400 up. ``retry_after_ms`` is sent only where waiting helps."""
+    """An answer from 400 up. ``retry_after_ms`` is sent only where waiting helps; ``limit`` only where one refused."""
 
     status: int
     code: str
@@ -25,6 +50,7 @@ class ApiError(Exception):
     retry_after_ms: int | None = None
     should_retry: bool = False
     headers: Sequence[Header] = field(default=())
+    limit: Limit | None = None
 
     def body(self) -> bytes:
         """The JSON body."""
@@ -34,9 +60,12 @@ class ApiError(Exception):
         """The same as an event of a stream that has begun; the stream then ends without ``[DONE]``."""
         return b"data: " + self.body() + b"\n\n"
 
-    def fields(self) -> dict[str, str | None]:
+    def fields(self) -> dict[str, Any]:
         """``param`` and ``code`` are null, never the word None."""
-        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        said: dict[str, Any] = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        if self.limit is not None:
+            said["limit"] = self.limit.fields()
+        return said
 
     def response_headers(self) -> list[Header]:
         """All headers of the answer but those that every answer carries."""
@@ -106,30 +135,6 @@ def model_not_priced(name: str) -> ApiError:
     return ApiError(400, "model_not_priced", f"The model `{name}` has no price in force.", param="model")
 
 
-def insufficient_quota(needed: int, available: int, held: int, granted: int) -> ApiError:
-    """429 that no retry can mend: the tokens are spent or held."""
-    message = (
-        f"You exceeded your token quota: this call needs {needed} tokens, {available} are available "
-        f"({held} held by calls under way, {granted} granted in all)."
-    )
-    return ApiError(429, "insufficient_quota", message, type="insufficient_quota")
-
-
-def key_budget_exceeded(needed: int, budget: int, spent: int, held: int) -> ApiError:
-    """429 that no retry can mend: the key's own budget is used up, whatever its payer has."""
-    message = (
-        f"This API key may spend {budget} tokens in all: {spent} are spent and {held} held by calls under way; "
-        f"this call needs {needed}."
-    )
-    return ApiError(429, "key_budget_exceeded", message, type="insufficient_quota")
-
-
-def rate_limited(wait_ms: int, capacity: int) -> ApiError:
-    """429 that passes by itself after ``wait_ms``."""
-    message = f"Rate limit reached: the bucket of {capacity} tokens has room for this call in {wait_ms} ms."
-    return ApiError(429, "rate_limit_exceeded", message, type="tokens", retry_after_ms=wait_ms, should_retry=True)
-
-
 def too_expensive(needed: int, capacity: int) -> ApiError:
     """400: more than the bucket can ever hold, so waiting cannot help."""
     message = f"This call needs {needed} tokens; your tier's bucket holds {capacity}. Lower max_tokens or the prompt."
@@ -144,6 +149,13 @@ def unavailable(message: str, *, code: str, retry_after_ms: int = 2000) -> ApiEr
 def quota_unavailable() -> ApiError:
     """503: a store that admission needs does not answer; closed, not open."""
     return unavailable("The quota store is not available. No tokens were spent.", code="quota_unavailable")
+
+
+def conflict(code: str, message: str, *, retry_after_ms: int | None = None) -> ApiError:
+    """409: another request stands in the way; ``retry_after_ms`` where that passes."""
+    return ApiError(
+        409, code, message, retry_after_ms=retry_after_ms, should_retry=retry_after_ms is not None,
+    )  # fmt: skip
 
 
 def bad_gateway(code: str, message: str, *, should_retry: bool = True) -> ApiError:

@@ -10,7 +10,7 @@ BEAT_SECONDS = 5
 CHECK_LOOPS_SECONDS = 15
 AUDIT_SECONDS = 300
 ALLOWANCE_SECONDS = 600
-HOUR, DAY = 3600, 86_400
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 class Entry(TypedDict):
@@ -41,4 +41,7 @@ SCHEDULE: dict[str, Entry] = {
     "purge_sessions": every(DAY, "workers.tasks.accounts.purge_sessions"),
     # So are tokens of OAuth2 clients.
     "purge_oauth_tokens": every(DAY, "workers.tasks.accounts.purge_oauth_tokens"),
+    # What operators take back is taken as it returns from calls; what nobody approves does not wait for ever.
+    "pursue_orders": every(MINUTE, "workers.tasks.orders.pursue_orders"),
+    "expire_orders": every(HOUR, "workers.tasks.orders.expire_orders"),
 }

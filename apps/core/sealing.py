@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 from apps.core.errors import ConfigurationError, LeakyError
@@ -42,16 +44,33 @@ def keyring() -> Keyring:
     Raises:
         ConfigurationError: none is given, or one is malformed.
     """
-    keys = dict(_key(entry) for entry in settings.CREDENTIAL_KEYS)
-    if not keys:
-        raise ConfigurationError("LEAKY_CREDENTIAL_KEYS must name at least one key")
-    return Keyring(next(iter(keys)), keys)
+    keys = _keys()
+    return Keyring(next(iter(keys)), {key_id: AESGCM(key) for key_id, key in keys.items()})
+
+
+def keyring_for(purpose: str, subject: bytes) -> Keyring:
+    """Keys of one purpose and subject alone, derived from those of this installation (HKDF-SHA-256, RFC 5869).
+
+    What one of them seals opens with no other's, nor with the keys that they come from.
+
+    Raises:
+        ConfigurationError: as :func:`keyring`.
+    """
+    keys = _keys()
+    info = purpose.encode() + b"\0" + subject
+    derived = {key_id: HKDF(SHA256(), KEY_BYTES, None, info).derive(key) for key_id, key in keys.items()}
+    return Keyring(next(iter(keys)), {key_id: AESGCM(key) for key_id, key in derived.items()})
 
 
 def seal(secret: str, context: bytes, ring: Keyring) -> bytes:
     """Encrypt ``secret`` for one place, named by ``context``, with the newest key."""
+    return seal_bytes(secret.encode(), context, ring)
+
+
+def seal_bytes(secret: bytes, context: bytes, ring: Keyring) -> bytes:
+    """The same for bytes that need not be text."""
     key_id, nonce = ring.newest.encode(), os.urandom(NONCE_BYTES)
-    sealed = ring.keys[ring.newest].encrypt(nonce, secret.encode(), context)
+    sealed = ring.keys[ring.newest].encrypt(nonce, secret, context)
     return bytes([len(key_id)]) + key_id + nonce + sealed
 
 
@@ -61,12 +80,21 @@ def unseal(stored: bytes, context: bytes, ring: Keyring) -> str:
     Raises:
         SealBroken: the key is missing, or the value was sealed for another place.
     """
+    return unseal_bytes(stored, context, ring).decode()
+
+
+def unseal_bytes(stored: bytes, context: bytes, ring: Keyring) -> bytes:
+    """Open what :func:`seal_bytes` made for the same place.
+
+    Raises:
+        SealBroken: as :func:`unseal`.
+    """
     key_id = key_id_of(stored)
     nonce, sealed = stored[1 + len(key_id) :][:NONCE_BYTES], stored[1 + len(key_id) + NONCE_BYTES :]
     if key_id not in ring.keys:
         raise SealBroken(f"the key {key_id} is not among LEAKY_CREDENTIAL_KEYS")
     try:
-        return ring.keys[key_id].decrypt(nonce, sealed, context).decode()
+        return ring.keys[key_id].decrypt(nonce, sealed, context)
     except (InvalidTag, ValueError) as error:
         raise SealBroken("the secret was changed, or was sealed for another place") from error
 
@@ -76,7 +104,14 @@ def key_id_of(stored: bytes) -> str:
     return stored[1 : 1 + stored[0]].decode(errors="replace")
 
 
-def _key(entry: str) -> tuple[str, AESGCM]:
+def _keys() -> dict[str, bytes]:
+    keys = dict(_key(entry) for entry in settings.CREDENTIAL_KEYS)
+    if not keys:
+        raise ConfigurationError("LEAKY_CREDENTIAL_KEYS must name at least one key")
+    return keys
+
+
+def _key(entry: str) -> tuple[str, bytes]:
     key_id, _, encoded = entry.partition(":")
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -84,4 +119,4 @@ def _key(entry: str) -> tuple[str, AESGCM]:
         raise ConfigurationError(f"LEAKY_CREDENTIAL_KEYS: the key {key_id} is not base64") from error
     if not 0 < len(key_id.encode()) < 256 or len(key) != KEY_BYTES:
         raise ConfigurationError(f"LEAKY_CREDENTIAL_KEYS: {KEY_BYTES} bytes and an id, as in k1:<base64>")
-    return key_id, AESGCM(key)
+    return key_id, key

@@ -6,12 +6,27 @@ from django.db import models
 from django.db.models.functions import Now
 
 from apps.core.ids import uuid7
+from apps.orgs import domain
 
 MAX_CAPACITY = 10**9
 """Largest bucket, in tokens: its level in micro-tokens stays exact in Lua's doubles."""
 
 MAX_LEAK_RATE = 10**12
 """Fastest leak, in milli-tokens per second: the largest bucket in one second."""
+
+MAX_WAIT_MS = 600_000
+"""Longest that a call may wait for its turn: well within the longest call that gateways allow."""
+
+MAX_WINDOW_SECONDS = 86_400
+"""Longest fixed window: a day."""
+
+
+class Window(models.TextChoices):
+    """How often tokens come again; windows begin at midnight UTC, weeks on Monday."""
+
+    DAY = domain.DAY
+    WEEK = domain.WEEK
+    MONTH = domain.MONTH
 
 
 def _within(low: int, high: int) -> list[MinValueValidator | MaxValueValidator]:
@@ -54,6 +69,26 @@ class Membership(models.Model):
         return f"{self.user} in {self.org}"
 
 
+class MemberLimit(models.Model):
+    """What a member's calls may cost the organisation in a window; one limit for each provider, and one for all."""
+
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="limits")
+    provider = models.SlugField(
+        blank=True, help_text="The provider's short name, as in openai. Empty: all providers together."
+    )
+    window = models.CharField(max_length=10, choices=Window, default=Window.MONTH)
+    tokens = models.BigIntegerField(validators=_within(1, 10**15), help_text="Tokens in each window.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["membership", "provider"], name="orgs_member_limit_once"),
+            models.CheckConstraint(condition=models.Q(tokens__range=(1, 10**15)), name="orgs_member_limit_bounds"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} {self.provider} tokens a {self.window}".replace("  ", " ")
+
+
 class Invitation(models.Model):
     """An offer of membership, sent by e-mail; whoever presents its secret, signed in, becomes a member. Used once."""
 
@@ -85,6 +120,19 @@ class Invitation(models.Model):
 class Tier(models.Model):
     """Limits of a payer's calls. Exactly one tier is the default."""
 
+    class Strategy(models.TextChoices):
+        """How the bucket counts."""
+
+        LEAKY_BUCKET = domain.LEAKY_BUCKET, "Leaky bucket"
+        TOKEN_BUCKET = domain.TOKEN_BUCKET, "Token bucket"
+        FIXED_WINDOW = domain.FIXED_WINDOW, "Fixed window"
+
+    class Mode(models.TextChoices):
+        """What becomes of a call that does not fit."""
+
+        POLICE = domain.POLICE, "Police: refuse it"
+        SHAPE = domain.SHAPE, "Shape: let it wait"
+
     name = models.CharField(
         max_length=40,
         primary_key=True,
@@ -110,14 +158,31 @@ class Tier(models.Model):
         default=1000, validators=_within(1, 10**6), help_text="Milli-units: 2,000 doubles the leak rate."
     )
     quota_cap = models.BigIntegerField(
-        null=True, blank=True, validators=_within(0, 10**15), help_text="Most tokens of a window. Empty: no cap."
-    )
+        null=True, blank=True, validators=_within(0, 10**15),
+        help_text="Most tokens that may be spent in a day (UTC), whatever the account has. Empty: no cap.",
+    )  # fmt: skip
     requests_per_minute = models.IntegerField(
         null=True, blank=True, validators=_within(1, 10**6), help_text="Model calls per minute. Empty: no limit."
     )
     concurrency = models.IntegerField(
         null=True, blank=True, validators=_within(1, 10**6), help_text="Model calls at a time. Empty: no limit."
     )
+    strategy = models.CharField(
+        max_length=12, choices=Strategy, default=Strategy.LEAKY_BUCKET,
+        help_text="Leaky and token buckets drain or refill all the time; a fixed window begins with its first call and "
+        "lets the whole capacity pass in it.",
+    )  # fmt: skip
+    window_seconds = models.IntegerField(
+        default=60, validators=_within(1, MAX_WINDOW_SECONDS), help_text="Length of a fixed window; no other has one."
+    )
+    mode = models.CharField(
+        max_length=6, choices=Mode, default=Mode.POLICE,
+        help_text="What becomes of a call that does not fit now. Only a leaky bucket can let it wait.",
+    )  # fmt: skip
+    max_wait_ms = models.IntegerField(
+        "longest wait (ms)", default=10_000, validators=_within(1, MAX_WAIT_MS),
+        help_text="Shape only: a call that would have to wait longer is refused.",
+    )  # fmt: skip
     priority = models.IntegerField(
         default=0, validators=_within(0, 10**6), help_text="Of several assigned tiers the one with the highest counts."
     )
@@ -136,6 +201,12 @@ class Tier(models.Model):
                 & models.Q(default_max_output__gte=1, priority__gte=0),
                 name="orgs_tier_bounds",
             ),
+            models.CheckConstraint(
+                condition=models.Q(window_seconds__range=(1, MAX_WINDOW_SECONDS), max_wait_ms__range=(1, MAX_WAIT_MS))
+                & (models.Q(mode=domain.POLICE) | models.Q(mode=domain.SHAPE, strategy=domain.LEAKY_BUCKET)),
+                name="orgs_tier_shape",
+                violation_error_message="Only a leaky bucket can let calls wait: choose police, or another strategy.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -144,13 +215,6 @@ class Tier(models.Model):
 
 class Allowance(models.Model):
     """Free tokens of a tier that come again with every window, per provider."""
-
-    class Window(models.TextChoices):
-        """How often they come again; windows begin at midnight UTC, weeks on Monday."""
-
-        DAY = "day"
-        WEEK = "week"
-        MONTH = "month"
 
     tier = models.ForeignKey(Tier, on_delete=models.CASCADE, related_name="allowances")
     provider = models.SlugField(help_text="The provider's short name, as in openai.")

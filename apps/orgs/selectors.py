@@ -23,7 +23,16 @@ from apps.accounts.api import AccessClaims, ApiKey, CredentialRecord, User, find
 from apps.core.errors import AccountSuspended, ConfigurationError, InvalidCredential, NotAMember, NotFound, Refused
 from apps.core.http.caller import Caller
 from apps.orgs import domain
-from apps.orgs.models import MAX_CAPACITY, MAX_LEAK_RATE, Invitation, Membership, Organisation, Tier, TierAssignment
+from apps.orgs.models import (
+    MAX_CAPACITY,
+    MAX_LEAK_RATE,
+    Invitation,
+    MemberLimit,
+    Membership,
+    Organisation,
+    Tier,
+    TierAssignment,
+)
 
 
 def tiers() -> Mapping[str, domain.Tier]:
@@ -32,7 +41,7 @@ def tiers() -> Mapping[str, domain.Tier]:
 
 
 def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> domain.Principal:
-    """Who calls with this key or verified token, who pays, and the payer's tier. At most five queries.
+    """Who calls with this key or verified token, who pays and within which limits. At most five queries.
 
     ``org_id`` chooses an organisation that the user is a member of as the payer; a credential that is bound to one pays
     with that one only.
@@ -43,9 +52,10 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         AccountSuspended: it is good, the organisation that pays is suspended.
     """
     found = find_key(credential) if isinstance(credential, str) else find_access(credential)
-    if found.org_id is not None:
-        _insist_on_membership(found, found.org_id, InvalidCredential)
+    limits = _limits_in(found, found.org_id, InvalidCredential) if found.org_id is not None else ()
     payer_org = _payer_org(found, org_id)
+    if payer_org is not None and payer_org != found.org_id:
+        limits = _limits_in(found, payer_org, NotAMember)
     payer_kind, payer_id = ("user", found.user_id) if payer_org is None else ("org", payer_org)
     tier, tier_ends_at = _tier_until(payer_kind, payer_id, found.roles)
     return domain.Principal(
@@ -65,6 +75,8 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         bound_org_id=found.org_id,
         budget=found.budget,
         budget_id=found.budget_id,
+        member_limits=limits,
+        token_version=found.token_version,
     )
 
 
@@ -73,7 +85,6 @@ def _payer_org(found: CredentialRecord, wanted: UUID | None) -> UUID | None:
         return found.org_id
     if found.org_id is not None:
         raise NotAMember
-    _insist_on_membership(found, wanted, NotAMember)
     return wanted
 
 
@@ -159,6 +170,31 @@ def members_of(standing: domain.Standing) -> QuerySet[User]:
     return User.objects.filter(memberships__org=standing.org_id).annotate(role=F("memberships__role"))
 
 
+def limits_in(standing: domain.Standing) -> QuerySet[MemberLimit]:
+    """All members' limits.
+
+    Raises:
+        RoleMissing: the caller is a plain member.
+    """
+    standing.insist_on_managing()
+    return MemberLimit.objects.filter(membership__org=standing.org_id).select_related("membership")
+
+
+def limits_of(standing: domain.Standing, user_id: UUID) -> QuerySet[MemberLimit]:
+    """One member's limits; plain members see their own.
+
+    Raises:
+        RoleMissing: they are another's, and the caller is a plain member.
+        NotFound: the user is no member.
+    """
+    if user_id != standing.user_id:
+        standing.insist_on_managing()
+    if not is_member(standing.org_id, user_id):
+        raise NotFound
+    limits = MemberLimit.objects.filter(membership__org=standing.org_id, membership__user=user_id)
+    return limits.select_related("membership")
+
+
 def service_accounts_of(standing: domain.Standing) -> QuerySet[User]:
     """The organisation's service accounts, disabled ones too.
 
@@ -211,18 +247,27 @@ def is_member(org_id: UUID, user_id: UUID) -> bool:
     return Membership.objects.filter(org=org_id, user=user_id).exists()
 
 
+def is_organisation(org_id: UUID) -> bool:
+    """Whether there is such an organisation."""
+    return Organisation.objects.filter(pk=org_id).exists()
+
+
 def organisations_run_by(user_id: UUID) -> list[UUID]:
     """Organisations whose members' keys the user may manage: as an owner or admin."""
     runs = Membership.objects.filter(user=user_id, role__in=[Membership.Role.ADMIN, Membership.Role.OWNER])
     return list(runs.values_list("org_id", flat=True))
 
 
-def _insist_on_membership(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> None:
-    membership = Membership.objects.filter(org=org_id, user=found.user_id).values_list("org__suspended").first()
-    if membership is None:
+def _limits_in(found: CredentialRecord, org_id: UUID, refusal: type[Refused]) -> tuple[domain.MemberLimit, ...]:
+    """The user's limits as a member of the organisation. One query; a member without any is one row of nothing."""
+    memberships = Membership.objects.filter(org=org_id, user=found.user_id)
+    rows = list(memberships.values_list("org__suspended", "limits__provider", "limits__window", "limits__tokens"))
+    if not rows:
         raise refusal
-    if membership[0]:
+    if rows[0][0]:
         raise AccountSuspended
+    limits = (domain.MemberLimit(provider or None, window, tokens) for _, provider, window, tokens in rows if window)
+    return tuple(sorted(limits, key=lambda limit: limit.provider or ""))
 
 
 def _value(row: Tier) -> domain.Tier:
@@ -236,4 +281,8 @@ def _value(row: Tier) -> domain.Tier:
         requests_per_minute=row.requests_per_minute,
         concurrency=row.concurrency,
         allowances=tuple(sorted((free.provider, free.window, free.tokens) for free in row.allowances.all())),
+        strategy=row.strategy,
+        window_seconds=row.window_seconds,
+        mode=row.mode,
+        max_wait_ms=row.max_wait_ms,
     )

@@ -12,7 +12,7 @@ from apps.orgs.models import Allowance, Tier, TierAssignment
 
 _LIMITS = (
     "bucket_capacity", "leak_rate", "default_max_output", "capacity_multiplier", "leak_multiplier", "quota_cap",
-    "requests_per_minute", "concurrency", "priority", "is_default",
+    "requests_per_minute", "concurrency", "strategy", "window_seconds", "mode", "max_wait_ms", "priority", "is_default",
 )  # fmt: skip
 
 

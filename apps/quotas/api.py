@@ -41,6 +41,9 @@ from apps.quotas.leases import (
     part_size,
 )
 from apps.quotas.leasing import ensure_lease, passes_in
+from apps.quotas.orders import expire as expire_orders
+from apps.quotas.orders import order, revoke
+from apps.quotas.orders import pursue as pursue_orders
 from apps.quotas.rebuilding import LeaseStanding, purses_of_leases, start_over
 from apps.quotas.recalls import recall
 from apps.quotas.selectors import SpoolState, balance, balances_of, budget_of, spools
@@ -100,6 +103,7 @@ __all__ = [
     "ensure_lease",
     "expire_due_lots",
     "expire_holds",
+    "expire_orders",
     "facts_from_bytes",
     "facts_to_bytes",
     "freeze_closing",
@@ -109,10 +113,12 @@ __all__ = [
     "ledger_generation",
     "ledger_state",
     "may_close",
+    "order",
     "parked_events",
     "part_size",
     "passes_in",
     "purses_of_leases",
+    "pursue_orders",
     "quota_store",
     "recall",
     "register_spool",
@@ -123,6 +129,7 @@ __all__ = [
     "reserve",
     "reset_time",
     "return_ref",
+    "revoke",
     "settle",
     "spools",
     "start_over",

@@ -201,6 +201,15 @@ PLAIN_UPSTREAMS = environment.flag(
 
 TOKEN_ISSUER = environment.text("LEAKY_TOKEN_ISSUER", "leaky-tokens-auth", "Issuer (iss) of first-party tokens.")
 TOKEN_AUDIENCE = environment.text("LEAKY_TOKEN_AUDIENCE", "leaky-tokens", "Audience (aud) of all access tokens.")
+QUOTA_APPROVAL_TOKENS = environment.integer(
+    "QUOTA_APPROVAL_TOKENS", 10_000_000,
+    "Tokens that one operator may give or take within a day without a second person's approval.",
+    minimum=0, maximum=9 * 10**15,
+)  # fmt: skip
+QUOTA_APPROVAL_DAYS = environment.integer(
+    "QUOTA_APPROVAL_DAYS", 7, "Days that an order of tokens waits for approval before it expires.",
+    minimum=1, maximum=90,
+)  # fmt: skip
 TOKEN_SECONDS = environment.integer(
     "LEAKY_TOKEN_SECONDS", 3600, "Life of first-party and OAuth2 access tokens.", minimum=60, maximum=86_400
 )

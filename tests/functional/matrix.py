@@ -99,6 +99,12 @@ ROWS: dict[str, Row | Public | Protocol] = {
     f"GET {ORG}/members": Row(MEMBERS, WIDE),
     f"PATCH {ORG}/members/{{user_id}}": Row(OWNERS, WIDE, body={"role": "admin"}, fresh=("user_id",)),
     f"DELETE {ORG}/members/{{user_id}}": Row(MANAGERS, WIDE, fresh=("user_id",)),
+    f"GET {ORG}/limits": Row(MANAGERS, WIDE),
+    f"GET {ORG}/members/{{user_id}}/limits": Row(MANAGERS, WIDE, fresh=("user_id",)),
+    f"PUT {ORG}/members/{{user_id}}/limits": Row(
+        MANAGERS, WIDE, body={"window": "day", "tokens": 1000}, fresh=("user_id",)
+    ),
+    f"DELETE {ORG}/members/{{user_id}}/limits": Row(MANAGERS, WIDE, fresh=("user_id",)),
     f"POST {ORG}/leave": Row(MEMBERS - {"operator"}, WIDE, {"operator": 404}, fresh=("org_id",)),
     f"GET {ORG}/invitations": Row(MANAGERS, WIDE),
     f"POST {ORG}/invitations": Row(MANAGERS, WIDE, body={"email": "{address}"}),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -14,13 +15,36 @@ import pytest
 import uvloop
 
 from apps.core.errors import ConfigurationError, StoreUnavailable
-from apps.limiter.api import LEAKY_BUCKET, Bucket, bucket_key, pour_call
 from gateway.valkey import Valkey, ValkeyReplyError
 from leaky_tokens.local.ports import free_port
 from leaky_tokens.local.valkey import CACHE
 from leaky_tokens.local.valkey import Valkey as Server
 
 RECOVERY_SECONDS = 5
+
+LIBRARY = """#!lua name=leaky_test
+redis.register_function("add_test", function(keys, args)
+  return { args[1], redis.call("INCRBY", keys[1], args[2]) }
+end)
+"""
+LIST_FUNCTIONS = ("FUNCTION", "LIST", "LIBRARYNAME", "leaky_test")
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A run of the test's own function: the ``run_id`` that it was told, and the sum."""
+
+    amount: int
+    keys: tuple[str, ...]
+    function: str = "add_test"
+
+    @property
+    def args(self) -> tuple[int, ...]:
+        return (self.amount,)
+
+    @property
+    def decode(self) -> Callable[[object], tuple[str, int]]:
+        return lambda reply: (reply[0].decode(), reply[1])
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -132,15 +156,40 @@ async def test_the_database_of_the_url_is_chosen(server: Process) -> None:
     await client.close()
 
 
-async def test_a_script_that_the_server_lost_is_sent_again(server: Process) -> None:
-    client = await Valkey.connect(server.url, timeout_s=5, scripts=[LEAKY_BUCKET])
-    key = bucket_key(uuid4())
-    call = pour_call({key: Bucket(100, 1)}, 10)
-    assert call.decode(await client.eval(call.script, call.keys, call.args)).remaining == 90
-    assert await client.call("SCRIPT", "FLUSH") == b"OK"
-    replies = await asyncio.gather(*(client.eval(call.script, call.keys, call.args) for _ in range(12)))
-    assert sum(call.decode(reply).allowed for reply in replies) == 9
-    assert await client.call("SCRIPT", "EXISTS", LEAKY_BUCKET.sha) == [1]
+async def test_a_library_that_the_server_lost_is_sent_again(server: Process) -> None:
+    client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
+    call = Add(10, (f"sum:{uuid4()}",))
+    assert await client.call_function(call) == (client.run_id, 10)
+    assert await client.call("FUNCTION", "FLUSH") == b"OK"
+    replies = await asyncio.gather(*(client.call_function(call) for _ in range(12)))
+    assert sorted(replies) == [(client.run_id, 10 * number) for number in range(2, 14)]
+    assert len(await client.call(*LIST_FUNCTIONS)) == 1
+    await client.close()
+
+
+async def test_a_library_that_is_there_is_left_as_it_is(server: Process) -> None:
+    for _ in range(2):
+        client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
+        assert (await client.call_function(Add(1, ("sum",))))[0] == client.run_id
+        await client.close()
+
+
+async def test_a_function_that_nobody_has_is_refused(server: Process) -> None:
+    client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
+    with pytest.raises(ValkeyReplyError, match="Function not found"):
+        await client.call_function(Add(1, ("sum",), function="nothing"))
+    await client.close()
+
+
+async def test_a_function_is_told_the_run_id_of_the_process_that_it_runs_in(server: Process) -> None:
+    client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
+    before, _ = await client.call_function(Add(1, ("sum",)))
+    server.stop()
+    await fails_at_once(client)
+    server.start()
+    assert await answer_after_outage(client) == b"back"
+    after, _ = await client.call_function(Add(1, ("sum",)))
+    assert before != after == client.run_id
     await client.close()
 
 
@@ -207,7 +256,7 @@ async def fails_at_once(client: Valkey) -> None:
 
 
 async def test_a_server_that_dies_fails_the_calls_in_flight_and_its_successor_is_found(server: Process) -> None:
-    client = await Valkey.connect(server.url, timeout_s=5, connections=2, scripts=[LEAKY_BUCKET])
+    client = await Valkey.connect(server.url, timeout_s=5, connections=2, library=LIBRARY)
     before = client.run_id
     waiting = [asyncio.ensure_future(client.call("BLPOP", "nothing", 0)) for _ in range(10)]
     assert await client.call("CLIENT", "ID") is not None
@@ -218,7 +267,7 @@ async def test_a_server_that_dies_fails_the_calls_in_flight_and_its_successor_is
     server.start()
     assert await answer_after_outage(client) == b"back"
     assert client.run_id != before
-    assert await client.call("SCRIPT", "EXISTS", LEAKY_BUCKET.sha) == [1]
+    assert len(await client.call(*LIST_FUNCTIONS)) == 1
     await client.close()
 
 

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, path
 from apps.orgs.rest import api_keys
 from apps.orgs.rest.audit import AuditView
 from apps.orgs.rest.invitations import Accepting, Invitations, OneInvitation
+from apps.orgs.rest.member_limits import MemberLimits, OrgLimits
 from apps.orgs.rest.members import Leaving, Members, OneMember
 from apps.orgs.rest.org_keys import OneOrgKey, OrgKeys, ServiceAccountKeys
 from apps.orgs.rest.organisations import OneOrganisation, Organisations
@@ -21,6 +22,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(_ORG, OneOrganisation.as_view()),
     path(f"{_ORG}/members", Members.as_view()),
     path(f"{_ORG}/members/<str:user_id>", OneMember.as_view()),
+    path(f"{_ORG}/members/<str:user_id>/limits", MemberLimits.as_view()),
+    path(f"{_ORG}/limits", OrgLimits.as_view()),
     path(f"{_ORG}/leave", Leaving.as_view()),
     path(f"{_ORG}/invitations", Invitations.as_view()),
     path(f"{_ORG}/invitations/<str:invitation_id>", OneInvitation.as_view()),

@@ -37,6 +37,9 @@ class Calls:
     def patch(self, path: str, **body: Any) -> tuple[int, Any]:
         return self._send("patch", path, body)
 
+    def put(self, path: str, **body: Any) -> tuple[int, Any]:
+        return self._send("put", path, body)
+
     def delete(self, path: str) -> tuple[int, Any]:
         return self._send("delete", path)
 

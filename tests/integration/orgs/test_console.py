@@ -14,7 +14,7 @@ from apps.config.api import CREDENTIALS, TIERS, versions
 from apps.orgs import invitations
 from apps.orgs.api import join, open_organisation, tiers
 from apps.orgs.domain import OWNER, Standing
-from apps.orgs.models import Invitation, Membership, Organisation
+from apps.orgs.models import Invitation, MemberLimit, Membership, Organisation
 from tests.integration.orgs.calls import person
 
 pytestmark = pytest.mark.django_db
@@ -87,15 +87,35 @@ def test_a_membership_ended_on_its_own_page_takes_the_keys_along(
     before = versions().get(CREDENTIALS, 0)
     page = operator.get(f"/admin/orgs/membership/{membership.pk}/change/").content.decode()
     assert 'name="user"' not in page, "a membership stays its member's"
-    _post(operator, f"orgs/membership/{membership.pk}/change/", role="member")
+    limits = {"limits-TOTAL_FORMS": 0, "limits-INITIAL_FORMS": 0}
+    _post(operator, f"orgs/membership/{membership.pk}/change/", role="member", **limits)
     assert Membership.objects.get(org=org).role == "member"
     _post(operator, f"orgs/membership/{membership.pk}/delete/", post="yes")
     key.refresh_from_db()
     assert key.revoked_at is not None
     assert versions().get(CREDENTIALS, 0) > before
-    _post(operator, "orgs/membership/add/", user=str(ada.pk), org=str(org.pk), role="admin")
+    _post(operator, "orgs/membership/add/", user=str(ada.pk), org=str(org.pk), role="admin", **limits)
     assert Membership.objects.get(org=org).role == "admin"
     assert _actions()[-4:] == ["membership.changed", "api_key.revoked", "membership.removed", "membership.created"]
+
+
+def test_a_members_limits_on_the_memberships_page(operator: Client, ada: User, org: Organisation) -> None:
+    membership = Membership.objects.get(org=org)
+    page, seen = f"orgs/membership/{membership.pk}/change/", versions().get(CREDENTIALS, 0)
+    forms = {
+        "role": "owner", "limits-TOTAL_FORMS": 1, "limits-INITIAL_FORMS": 0, "limits-0-id": "",
+        "limits-0-membership": membership.pk, "limits-0-provider": "", "limits-0-window": "week",
+        "limits-0-tokens": 7000,
+    }  # fmt: skip
+    shown = _post(operator, page, **forms)
+    assert "7,000 tokens a week" in shown
+    assert versions()[CREDENTIALS] > seen
+    limit = MemberLimit.objects.get(membership=membership)
+    kept = {"limits-INITIAL_FORMS": 1, "limits-0-id": limit.pk}
+    _post(operator, page, **forms | kept | {"limits-0-tokens": 8000})
+    _post(operator, page, **forms | kept | {"limits-0-DELETE": "on"})
+    assert not MemberLimit.objects.exists()
+    assert _actions()[-3:] == ["member_limit.created", "member_limit.changed", "member_limit.removed"]
 
 
 def test_invitations_are_revoked_never_made_or_edited(operator: Client, ada: User, org: Organisation) -> None:
@@ -116,12 +136,26 @@ def test_invitations_are_revoked_never_made_or_edited(operator: Client, ada: Use
     assert _actions()[-1] == "invitation.revoked"
 
 
+def test_a_tier_that_lets_calls_wait_has_a_leaky_bucket(operator: Client) -> None:
+    fields = {
+        "priority": 10, "bucket_capacity": 1000, "capacity_multiplier": 1000, "leak_rate": 1000,
+        "leak_multiplier": 1000, "default_max_output": 4096, "window_seconds": 60, "max_wait_ms": 10_000,
+        "allowances-TOTAL_FORMS": 0, "allowances-INITIAL_FORMS": 0,
+    }  # fmt: skip
+    shaped = fields | {"mode": "shape", "strategy": "FIXED_WINDOW"}
+    refused = operator.post("/admin/orgs/tier/USER/change/", shaped).content.decode()
+    assert "Only a leaky bucket can let calls wait" in refused
+    assert tiers()["USER"].mode == "police"
+    _post(operator, "orgs/tier/USER/change/", **shaped | {"strategy": "LEAKY_BUCKET"})
+    assert tiers()["USER"].mode == "shape"
+
+
 def test_a_tier_with_its_allowances(operator: Client) -> None:
     before = versions()
     _post(
         operator, "orgs/tier/add/", name="GOLD", priority=500, bucket_capacity=1000, capacity_multiplier=2000,
         leak_rate=1000, leak_multiplier=1000, default_max_output=4096, requests_per_minute=60, concurrency=5,
-        quota_cap=7, **{
+        quota_cap=7, strategy="LEAKY_BUCKET", window_seconds=60, mode="shape", max_wait_ms=2500, **{
             "allowances-TOTAL_FORMS": 1, "allowances-INITIAL_FORMS": 0, "allowances-0-provider": "openai",
             "allowances-0-window": "week", "allowances-0-tokens": 9,
         },
@@ -129,5 +163,6 @@ def test_a_tier_with_its_allowances(operator: Client) -> None:
     gold = tiers()["GOLD"]
     assert (gold.bucket_capacity, gold.quota_cap, gold.allowances) == (2000, 7, (("openai", "week", 9),))
     assert (gold.requests_per_minute, gold.concurrency) == (60, 5)
+    assert (gold.mode, gold.max_wait_ms) == ("shape", 2500)
     assert versions()[TIERS] > before.get(TIERS, 0)
     assert _actions()[-2:] == ["tier.created", "tier.allowances_changed"]

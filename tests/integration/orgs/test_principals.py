@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from pytest_django import DjangoAssertNumQueries
 
@@ -14,6 +16,8 @@ from apps.core.errors import AccountSuspended, InvalidCredential
 from apps.orgs import memberships, services
 from apps.orgs import tiers as tier_services
 from apps.orgs.api import assign_tier, join, open_organisation, principal_of, tier_of, tiers
+from apps.orgs.domain import MemberLimit
+from apps.orgs.models import MemberLimit as LimitRow
 from apps.orgs.models import Membership, Organisation, Tier, TierAssignment
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +40,22 @@ def test_shipped_tiers() -> None:
     assert (user.bucket_capacity, user.leak_rate, user.default_max_output) == (100_000, 1_000_000, 4096)
     assert (admin.bucket_capacity, admin.leak_rate, admin.default_max_output) == (200_000, 2_000_000, 4096)
     assert Tier.objects.get(is_default=True).name == "USER"
+
+
+def test_a_tier_says_how_its_bucket_counts() -> None:
+    user = tiers()["USER"]
+    assert (user.strategy, user.window_seconds, user.mode, user.max_wait_ms) == ("LEAKY_BUCKET", 60, "police", 10_000)
+    shaped = Tier(name="CALM", bucket_capacity=10, leak_rate=1, mode="shape", max_wait_ms=5)
+    tier_services.save_tier(shaped)
+    assert (tiers()["CALM"].mode, tiers()["CALM"].max_wait_ms) == ("shape", 5)
+
+
+def test_only_a_leaky_bucket_lets_calls_wait() -> None:
+    wrong = Tier(name="CALM", bucket_capacity=10, leak_rate=1, mode="shape", strategy="FIXED_WINDOW")
+    with pytest.raises(ValidationError, match="Only a leaky bucket"):
+        wrong.full_clean()
+    with pytest.raises(IntegrityError, match="orgs_tier_shape"), transaction.atomic():
+        wrong.save()
 
 
 def test_the_owner_pays(user: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
@@ -62,6 +82,22 @@ def test_a_former_member_cannot_let_it_pay(user: User, org: Organisation) -> Non
     memberships.end(Membership.objects.get(org=org, user=user))
     with pytest.raises(InvalidCredential):
         principal_of(text)
+
+
+def test_a_member_carries_their_limits_in_the_organisation_that_pays(
+    user: User, org: Organisation, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    membership = Membership.objects.get(org=org, user=user)
+    LimitRow.objects.create(membership=membership, provider="openai", window="day", tokens=5)
+    LimitRow.objects.create(membership=membership, window="month", tokens=100)
+    limits = (MemberLimit(None, "month", 100), MemberLimit("openai", "day", 5))
+    _, bound = create_api_key(user, "server", org_id=org.pk)
+    with django_assert_num_queries(5):
+        assert principal_of(bound).member_limits == limits
+    _, own = create_api_key(user, "laptop")
+    with django_assert_num_queries(5):
+        assert principal_of(own, org.pk).member_limits == limits
+    assert principal_of(own).member_limits == (), "for their own money the organisation sets no limit"
 
 
 def test_a_suspended_organisation_is_told_so(user: User, org: Organisation) -> None:

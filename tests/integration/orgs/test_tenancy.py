@@ -13,7 +13,7 @@ from pytest_django import Settings
 from apps.accounts.api import create_api_key
 from apps.accounts.models import User
 from apps.core import tenancy
-from apps.orgs import invitations, services
+from apps.orgs import invitations, member_limits, services
 from apps.orgs.api import assign_tier, join
 from apps.orgs.domain import OWNER, Standing
 from apps.orgs.models import Membership, Organisation
@@ -21,10 +21,14 @@ from tests.integration.orgs.calls import as_user, person
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-TABLES = ("orgs_organisation", "orgs_membership", "orgs_invitation", "accounts_apikey", "orgs_tierassignment")
+TABLES = (
+    "orgs_organisation", "orgs_membership", "orgs_invitation", "accounts_apikey", "orgs_tierassignment",
+    "orgs_memberlimit",
+)  # fmt: skip
+MEMBERS_ORG = "(SELECT org_id FROM orgs_membership WHERE orgs_membership.id = membership_id)"
 ROWS_OF = {
     "orgs_organisation": "id", "orgs_membership": "org_id", "orgs_invitation": "org_id", "accounts_apikey": "org_id",
-    "orgs_tierassignment": "payer_id",
+    "orgs_tierassignment": "payer_id", "orgs_memberlimit": MEMBERS_ORG,
 }  # fmt: skip
 
 
@@ -40,6 +44,7 @@ def _tenant() -> Tenant:
     org = services.create(owner, "Engines", f"e{uuid4().hex[:12]}")
     create_api_key(owner, "server", org_id=org.pk)
     assign_tier("org", org.pk, "ADMIN")
+    member_limits.set_limit(Standing(org.pk, owner.pk, OWNER), owner.pk, None, "day", 5)
     invitations.invite(Standing(org.pk, owner.pk, OWNER), f"{uuid4().hex[:12]}@example.test", "member")
     return Tenant(owner, org)
 
@@ -123,6 +128,8 @@ def test_the_routes_work_behind_the_second_line(tenants: tuple[Tenant, Tenant], 
     account = calls.post(f"{base}/service-accounts", name="job")[1]["userId"]
     assert calls.post(f"{base}/service-accounts/{account}/api-keys", name="nightly")[0] == 201
     assert len(calls.get(f"{base}/members")[1]["items"]) == 2
+    assert calls.put(f"{base}/members/{account}/limits", window="day", tokens=5)[0] == 200
+    assert len(calls.get(f"{base}/limits")[1]["items"]) == 1
     assert calls.delete(f"{base}/service-accounts/{account}")[0] == 204
     assert as_user(other.owner).get(base)[0] == 404
     assert as_user(other.owner, admin=True).get(base)[0] == 200

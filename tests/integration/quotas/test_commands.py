@@ -1,12 +1,13 @@
 """The ledger's commands."""
 
 from io import StringIO
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from apps.accounts.models import User
+from apps.quotas import orders
 from apps.quotas.api import balance, balances_of, reserve
 from apps.quotas.models import Hold, Transfer
 from tests.integration.quotas.payers import MINUTE_MS, OVERDUE_MS, funded_account, hold_of
@@ -48,6 +49,26 @@ def test_a_grant_repeated_with_its_id_is_given_once() -> None:
 def test_a_grant_out_of_bounds_is_refused(alice: User, tokens: str) -> None:
     with pytest.raises(CommandError, match="a grant lies within"):
         run("grant_tokens", "--user", "alice", "--provider", "openai", f"--tokens={tokens}")
+
+
+def test_a_large_grant_waits_for_somebody_in_the_console(alice: User) -> None:
+    order_id = str(uuid4())
+    large = ["grant_tokens", "--user", "alice", "--provider", "openai", "--tokens", "10000001", "--grant-id", order_id]
+    for _ in range(2):
+        assert run(*large) == f"order {order_id} waits for a second person: approve it in the console\n"
+    assert balances_of("user", alice.pk) == []
+
+    orders.approve(UUID(order_id), alice.pk)
+    assert "available 10,000,001" in run(*large)
+
+
+def test_a_rejected_grant_stays_one(alice: User) -> None:
+    order_id = uuid4()
+    large = ["grant_tokens", "--user=alice", "--provider=openai", "--tokens=10000001", f"--grant-id={order_id}"]
+    run(*large)
+    orders.reject(order_id, alice.pk)
+    with pytest.raises(CommandError, match="rejected"):
+        run(*large)
 
 
 def test_an_unknown_user_is_named() -> None:

@@ -1,6 +1,6 @@
 """The ledger as operators see it: accounts, holds and transfers, linked, and read only for everybody.
 
-What an operator may do to an account is to suspend and to reopen it; tokens are granted by ``manage.py grant_tokens``.
+What an operator may do to an account is to suspend and to reopen it; tokens are given and taken by orders.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,9 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -112,14 +115,23 @@ class AccountAdmin(LedgerAdmin):
     search_help_text = "Account id or payer id"
     list_display = (
         "number", "payer", "provider", "state",
-        "granted_tokens", "available_tokens", "held_tokens", "spent_tokens", "holds", "transfers",
+        "granted_tokens", "available_tokens", "leased_tokens", "held_tokens", "spent_tokens", "holds",
     )  # fmt: skip
     list_filter: ClassVar = ["provider", "suspended", "payer_kind"]
     fieldsets: ClassVar = [
-        (None, {"fields": ["id", "payer", "payer_id", "provider", "state", "holds", "transfers"]}),
+        (None, {"fields": ["id", "payer", "payer_id", "provider", "state"]}),
+        ("Leads to", {"fields": ["order", "orders", "holds", "lots", "leases", "transfers"]}),
         ("Tokens", {"fields": [f"{balance}_tokens" for balance in BALANCES]}),
     ]
-    readonly_fields = ("payer", "state", "holds", "transfers", *(f"{balance}_tokens" for balance in BALANCES))
+    readonly_fields = (
+        "payer",
+        "state",
+        "holds",
+        "transfers",
+        "orders",
+        "order",
+        *(f"{balance}_tokens" for balance in BALANCES),
+    )
     actions: ClassVar = ["suspend", "reopen"]
     granted_tokens = staticmethod(tokens("granted"))
     available_tokens = staticmethod(tokens("available"))
@@ -132,6 +144,16 @@ class AccountAdmin(LedgerAdmin):
     absorbed_tokens = staticmethod(tokens("absorbed"))
     holds = staticmethod(rows_of("hold", "holds", lambda account: account.id))
     transfers = staticmethod(rows_of("transfer", "transfers", lambda account: account.id))
+    lots = staticmethod(rows_of("lot", "lots", lambda account: account.id))
+    leases = staticmethod(rows_of("lease", "leases", lambda account: account.id))
+    orders = staticmethod(rows_of("order", "orders", lambda account: account.id))
+
+    @display(description="give or take")
+    def order(self, account: Account) -> str:
+        """The way to an order for this account."""
+        payer = {"payer_kind": account.payer_kind, "payer_id": str(account.payer_id), "provider": account.provider}
+        page = f"{reverse('admin:quotas_order_add')}?{urlencode(payer)}"
+        return format_html('<a class="leads-to" href="{}">order tokens</a>', page)
 
     @display(description="account", ordering="id")
     def number(self, account: Account) -> str:
@@ -186,7 +208,7 @@ class HoldAdmin(LedgerAdmin):
     list_select_related: ClassVar = ["account"]
     fields = (
         "id", "account_link", "call", "state", "held_tokens", "progress_tokens", "charged_tokens",
-        "absorbed_tokens", "taken_at", "expires_at", "ended_at", "facts", "transfers",
+        "absorbed_tokens", "taken_at", "expires_at", "ended_at", "epoch", "budgets", "facts", "ending", "transfers",
     )  # fmt: skip
     readonly_fields = fields
     account_link = staticmethod(account_link)
