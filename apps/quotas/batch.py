@@ -4,12 +4,12 @@ Accounts are locked in the order of their ids, then leases, then budgets: as eve
 after locking, so that of two drainers with the same entries the second finds them booked.
 """
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+import orjson
 from django.db.backends.utils import CursorWrapper
 
 from apps.core.ids import uuid7
@@ -78,8 +78,10 @@ class Books:
     def is_returned(self, entry: Entry) -> bool:
         """Whether what an entry brings back is in the ledger."""
         account = account_of(entry)
-        if entry.returned or entry.kind != RETURNED:
+        if entry.returned:
             return (account, return_ref(entry)) in self.returned
+        if entry.kind != RETURNED:
+            return False
         parts = (self.budget_parts.get((account, entry.epoch, move.id)) for move in entry.budgets)
         return any(part is not None and part.returned_by == entry.subject for part in parts)
 
@@ -284,8 +286,8 @@ def _holds(rows: Iterable[HoldRow]) -> str:
         [
             (
                 row.account, row.id, row.amount, row.ended.status, row.ended.charged, row.ended.absorbed, row.progress,
-                row.request_id, row.epoch, row.budgets, row.facts, row.ending, row.taken_at.isoformat(),
-                row.ended_at.isoformat(),
+                row.request_id, row.epoch, row.budgets, row.facts, row.ending, row.taken_at,
+                row.ended_at,
             )
             for row in rows
         ],
@@ -372,4 +374,4 @@ def _columns(keys: Collection[tuple[object, object]]) -> list[str]:
 
 def _records(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows for ``json_to_recordset``."""
-    return json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str)
+    return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()

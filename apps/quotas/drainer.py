@@ -9,13 +9,13 @@ An entry that cannot be booked (of a batch, each is then tried alone) is tried i
 """
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+import orjson
 import structlog
 from django.db import Error as DatabaseError
 from prometheus_client import Counter, Gauge
@@ -139,7 +139,8 @@ class Drainer:
                 _PARK,
                 [
                     uuid5(_DEAD, f"{journal}/{entry_id}"), waiting.shard, journal, entry_id,
-                    entry.account if entry else None, json.dumps(fields), f"{type(error).__name__}: {error}", TRIES,
+                    entry.account if entry else None, orjson.dumps(fields).decode(),
+                    f"{type(error).__name__}: {error}", TRIES,
                 ],
             )  # fmt: skip
         _parked.inc()
@@ -213,7 +214,7 @@ def _settlement(entry: Entry, account: UUID) -> domain.Settlement:
         return domain.expiry(
             hold=entry.subject, account=account, progress=entry.charged, latency_ms=_milliseconds_of(entry)
         )  # fmt: skip
-    return usage.settlement_of(entry.subject, account, entry.charged + entry.absorbed, json.loads(entry.payload))
+    return usage.settlement_of(entry.subject, account, entry.charged + entry.absorbed, orjson.loads(entry.payload))
 
 
 def _keep_hold(
@@ -229,12 +230,17 @@ def _keep_hold(
     row = batch.HoldRow(
         account=settlement.account, id=entry.subject, amount=entry.amount, ended=ended, progress=entry.progress,
         request_id=facts.request_id, epoch=entry.epoch, budgets=tuple(move.id for move in entry.budgets),
-        facts=entry.facts.decode(), ending=usage.ending_to_bytes(settlement).decode(),
+        facts=entry.facts.decode(), ending=_ending(entry, settlement),
         taken_at=_taken_at(entry), ended_at=_ended_at(entry),
     )  # fmt: skip
     books.ended[entry.subject] = ended
     held = books.new_holds if is_new or entry.subject in books.new_holds else books.changed_holds
     held[entry.subject] = row
+
+
+def _ending(entry: Entry, settlement: domain.Settlement) -> str:
+    """How the call ended, as the journal has it; the sweeper knows less, and what it knows is made here."""
+    return entry.payload.decode() or usage.ending_to_bytes(settlement).decode()
 
 
 def _usage_event(entry: Entry, booking: Booking, facts: domain.CallFacts, settlement: domain.Settlement) -> Event:
@@ -250,7 +256,7 @@ def _usage_event(entry: Entry, booking: Booking, facts: domain.CallFacts, settle
 
 def _denied_event(entry: Entry) -> Event:
     """Refusals of a payer in a second, counted: the same topic, with ``allowed`` false."""
-    told = json.loads(entry.payload)
+    told = orjson.loads(entry.payload)
     at = datetime.fromtimestamp(int(told["second"]), UTC)
     account = domain.account_id(told["payer_kind"], UUID(told["payer_id"]), told["provider"])
     return Event(

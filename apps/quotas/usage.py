@@ -1,11 +1,12 @@
 """The ``token-usage`` event that a hold's end writes: its contract, and how it is made. Pure, like the domain."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID, uuid5
+
+import orjson
 
 from apps.core.units import Usage
 from apps.quotas.domain import CallFacts, Settlement, facts_from_json, facts_to_json
@@ -207,7 +208,7 @@ def facts_to_bytes(facts: CallFacts) -> bytes:
 
 def facts_from_bytes(text: bytes) -> CallFacts:
     """The inverse of :func:`facts_to_bytes`."""
-    return facts_from_json(json.loads(text))
+    return facts_from_json(orjson.loads(text))
 
 
 def ending_to_bytes(settlement: Settlement) -> bytes:
@@ -216,4 +217,4 @@ def ending_to_bytes(settlement: Settlement) -> bytes:
 
 
 def _compact(plain: Mapping[str, Any]) -> bytes:
-    return json.dumps(plain, separators=(",", ":")).encode()
+    return orjson.dumps(plain)
