@@ -99,7 +99,8 @@ def contents(url: str) -> str:
 
 
 def value(store: redis.Redis, key: bytes) -> object:
-    read = {b"string": store.get, b"hash": store.hgetall, b"set": store.smembers}.get(store.type(key))
+    whole = {b"string": store.get, b"hash": store.hgetall, b"set": store.smembers, b"stream": store.xrange}
+    read = whole.get(store.type(key))
     if read is not None:
         return read(key)
     return store.zrange(key, 0, -1) if store.type(key) == b"zset" else store.lrange(key, 0, -1)
