@@ -1,7 +1,7 @@
 # Every command of the project. `make` alone lists them. Needs CPython 3.11-3.13 (PYTHON=… to choose) and nothing else.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run stop status logs reset test test-long lint format types migrations deploy check bench pages lock
+.PHONY: help install install-dev run stop status logs reset test test-long lint format types migrations deploy check bench bench-accounting bench-all pages lock
 
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
@@ -79,6 +79,15 @@ check: lint types migrations deploy ## Everything but the tests
 
 bench: install-dev ## Measure; see docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-accounting: install-dev ## Holds and settlements per second of a hot account, by backend
+	$(BIN)/python -m benchmarks.accounting $(ARGS)
+
+bench-all: install-dev ## Everything that docs/benchmarks.md names, in turn, on a quiet machine; half an hour
+	$(BIN)/python -m benchmarks --subjects nginx,gateway,gateway-noop,litellm,portkey --write-docs $(ARGS)
+	$(BIN)/python -m benchmarks.accounting $(ARGS)
+	$(BIN)/python -m benchmarks.payers $(ARGS)
+	$(BIN)/python -m benchmarks.shape $(ARGS)
 
 ##@ Maintain
 # Without this shell's values: the pages show defaults.

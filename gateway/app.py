@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +33,7 @@ from gateway.control_plane import (
     note_call,
     shard_of,
 )
-from gateway.exchange import Exchange, Receive, Send
+from gateway.exchange import Exchange
 from gateway.health import Health
 from gateway.idempotency import Answers
 from gateway.last_used import LastUsed
@@ -44,6 +44,7 @@ from gateway.quota import DEAD, Quota
 from gateway.refusals import Refusals
 from gateway.reservations import Reservations
 from gateway.row_locks import RowLockQuota
+from gateway.server.request import Request
 from gateway.spool import Spool
 from gateway.spool_file import SUFFIX, SpoolFile
 from gateway.spool_keeper import SpoolKeeper
@@ -67,6 +68,9 @@ SPOOL_SECONDS = 3.0
 
 log = structlog.get_logger("gateway")
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
 
 class Gateway:
     """One gateway process, as an ASGI application."""
@@ -87,13 +91,13 @@ class Gateway:
         self._keeper: SpoolKeeper | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """ASGI's entry."""
-        if scope["type"] == "http":
-            await shell.handle(self, scope, receive, send)
-        elif scope["type"] == "lifespan":
+        """ASGI's entry, by which its server starts and stops it. Requests come to :meth:`serve`."""
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+
+    async def serve(self, request: Request) -> None:
+        """Answer one request."""
+        await shell.handle(self, request)
 
     def missing(self) -> list[str]:
         """What start-up has not brought yet."""
@@ -139,16 +143,17 @@ class Gateway:
 
     def _quota(self, database: Database, store: Store) -> Quota:
         if settings.QUOTA_BACKEND == "postgres":
-            row_locks = RowLockQuota(store, database, hold_ms=round(settings.HOLD_SECONDS * 1000))
+            hold_ms, running_ms = round(settings.HOLD_SECONDS * 1000), round((settings.CALL_SECONDS + 60) * 1000)
+            row_locks = RowLockQuota(store, database, hold_ms=hold_ms, running_ms=running_ms)
             self._open.push_async_callback(row_locks.close)
             return row_locks
         spool = _spool()
-        self._supply = Supply(database, store)
+        self._keeper = SpoolKeeper(spool, store, database)
+        self._supply = Supply(database, store, self._keeper.register)
         leases = LeaseQuota(
             store, self._supply, spool, wait_seconds=settings.LEASE_WAIT_SECONDS, tombstone_ms=TOMBSTONE_MS
         )
-        self._keeper = SpoolKeeper(spool, store, database, leases.send)
-        self._tasks.append(asyncio.create_task(self._keeper.keep_forever()))
+        self._tasks.append(asyncio.create_task(self._keeper.keep_forever(leases.send)))
         self._open.push_async_callback(leases.close)
         return leases
 
@@ -177,7 +182,7 @@ class Gateway:
             _settle_memory()
         self.snapshot = snapshot
         if self._supply is not None:
-            self._supply.generation = max(self._supply.generation, snapshot.ledger_generation)
+            self._supply.adopt_soon(snapshot.ledger_generation)
         if SIGNING_KEYS in changed:  # One may have been withdrawn, with all tokens that it signed.
             self.forget(None)
         self._started = True

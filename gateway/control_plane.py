@@ -87,6 +87,7 @@ reserve_call = limiter.reserve_call
 reset_time = quotas.reset_time
 settle_call = limiter.settle_call
 shard_of = limiter.shard_of
+tag_of = limiter.tag_of
 topup_call = limiter.topup_call
 GRANT_MS = quotas.GRANT_MS
 LIBRARY = limiter.LIBRARY

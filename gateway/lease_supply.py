@@ -7,7 +7,7 @@ gone.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -95,9 +95,11 @@ class _Asked:
 class Supply:
     """What this process asks the ledger for."""
 
-    def __init__(self, database: Database, store: Store) -> None:
+    def __init__(self, database: Database, store: Store, introduce: Callable[[], Awaitable[None]]) -> None:
+        """``introduce`` makes this process's spool known to the ledger; it raises StoreUnavailable."""
         self._database = database
         self._store = store
+        self._introduce = introduce
         self.generation = 1
         """The ledger's, as far as known: purses of another one are void. Whoever has an old one is told the new one."""
         self._asked: dict[UUID, _Asked] = {}
@@ -106,6 +108,29 @@ class Supply:
         self._quiet_until: dict[UUID, float] = {}
         self._away_until = 0.0
         self._asking: set[asyncio.Task[None]] = set()
+
+    async def adopt(self, generation: int) -> None:
+        """Spend purses of this generation from now on, if it is a later one.
+
+        A ledger that was restored may not know our spool any more, and would not wait for it: it is told first.
+
+        Raises:
+            StoreUnavailable: it could not be told.
+        """
+        if generation > self.generation:
+            await self._introduce()
+            self.generation = max(self.generation, generation)
+
+    def adopt_soon(self, generation: int) -> None:
+        """The same in the background. If it fails, whoever asks for a lease next learns of it again."""
+        if generation > self.generation:
+            self._spawn(self._try_to_adopt(generation))
+
+    async def _try_to_adopt(self, generation: int) -> None:
+        try:
+            await self.adopt(generation)
+        except StoreUnavailable:
+            log.warning("ledger.generation_not_adopted", generation=generation)
 
     @contextmanager
     def wanting(self, demand: Demand) -> Iterator[None]:
@@ -151,17 +176,21 @@ class Supply:
     def _ask_soon(self, demand: Demand, saw: Refusal) -> _Asked:
         """Ask, in a task: whoever waits may go, and what was given must reach its purse all the same."""
         asked = self._asked[demand.terms.account] = _Asked(demand)
-        task = asyncio.get_running_loop().create_task(self._ask(asked, saw))
+        self._spawn(self._ask(asked, saw))
+        return asked
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
-        return asked
 
     async def _ask(self, asked: _Asked, saw: Refusal) -> None:
         account = asked.demand.terms.account
         try:
             answer = await self._ensure(asked.demand, saw)
             if isinstance(answer, LookAgain):
-                self.generation, asked.looks_again = answer.generation, True
+                asked.looks_again = True
+                await self.adopt(answer.generation)
             else:
                 await self._apply(answer, saw.now_ms)
         except LeakyError as error:
@@ -227,7 +256,7 @@ class Supply:
         lacks_budget = saw.kind is RefusalKind.BUDGET
         return Need(
             account=terms.account, payer_kind=facts.payer_kind, payer_id=facts.payer_id, provider=facts.provider,
-            amount=demand.amount, budgets=demand.budgets, run_id=demand.run_id,
+            amount=demand.amount, budgets=demand.budgets, run_id=saw.run_id or demand.run_id,
             generation=self.generation,
             seen_epoch=saw.epoch or (0 if burn is None else burn.epoch), purse_alive=saw.purse_alive,
             # A purse that lacks a budget's part was not asked for tokens: if it lacks them too, it says so next.

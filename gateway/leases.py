@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from apps.core.errors import LeakyError, StoreUnavailable
-from gateway import metrics
+from gateway import metrics, settings
 from gateway.control_plane import (
     Admitted,
     Beat,
@@ -75,7 +75,7 @@ class LeaseQuota:
         order = Order(
             demand.hold, terms.account, demand.amount, demand.generation, terms.credential, terms.user,
             terms.token_version, demand.facts_json, tuple([budget.id for budget in demand.budgets]), terms.policy,
-            demand.claim,
+            demand.claim, settings.JOURNAL_LIMIT,
         )  # fmt: skip
         try:
             reply = await self._store.call_function(reserve_call(order))

@@ -68,7 +68,7 @@ class LimitReached(LeakyError):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ending:
     """How an admitted call ended. ``before_start``: while it waited for its turn, so nothing of it has begun."""
 

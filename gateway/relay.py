@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 from typing import NoReturn
 
-from gateway import settings
 from gateway.call import SLOW_CLIENT, Call, failure
 from gateway.control_plane import Admitted
 from gateway.errors import JSON, ApiError, bad_gateway, bad_request, unavailable, upstream_timeout
@@ -86,8 +85,7 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> A
             if meter.done:
                 _book(call, meter)
             if passed:
-                async with asyncio.timeout(settings.STALL_SECONDS):
-                    await call.exchange.send_piece(passed)
+                await call.exchange.send_piece(passed)
             if meter.failed:
                 return _stream_error("The provider failed in mid-stream.")
             if meter.done:
@@ -245,4 +243,7 @@ def _passed_on(response: UpstreamResponse) -> list[Header]:
 
 
 def _header(response: UpstreamResponse, name: bytes) -> bytes:
-    return next((value for key, value in response.headers if key == name), b"")
+    for key, value in response.headers:
+        if key == name:
+            return value
+    return b""

@@ -61,6 +61,13 @@ SPOOL_DIR = environment.text(
     "Directory on a local disk in which gateways keep what the ledger has not yet; those of one ledger may share it. "
     "Empty: leaky-spool in the system's directory for temporary files.",
 )
+JOURNAL_LIMIT = environment.integer(
+    "GATEWAY_JOURNAL_LIMIT",
+    15_625,
+    "Entries that may wait in a shard's journal for the ledger before calls of its accounts are refused (503).",
+    minimum=100,
+    maximum=10_000_000,
+)
 SPOOL_RESEND_SECONDS = environment.number(
     "GATEWAY_SPOOL_RESEND_SECONDS",
     15,

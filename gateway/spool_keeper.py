@@ -29,11 +29,10 @@ Send = Callable[[JournalEnding], Awaitable[object]]
 class SpoolKeeper:
     """Looks after one spool. Everything it does may be repeated, and each step may be the last of its process."""
 
-    def __init__(self, spool: Spool, store: Store, database: Database, send: Send) -> None:
+    def __init__(self, spool: Spool, store: Store, database: Database) -> None:
         self._spool = spool
         self._store = store
         self._database = database
-        self._send = send
         self._host = socket.gethostname()
         self._stamp: Stamp | None = None
         self._dead: list[SpoolFile] = []
@@ -44,14 +43,14 @@ class SpoolKeeper:
         """Whether the ledger knows of the spool; before that no call is admitted."""
         return self._spool.is_registered
 
-    async def keep_forever(self) -> None:
-        """All of it, again and again."""
+    async def keep_forever(self, send: Send) -> None:
+        """All of it, again and again; ``send`` settles a call again."""
         loop = asyncio.get_running_loop()
         while True:
             if not self._spool.is_registered:
-                await self._step(self._register())
+                await self._step(self.register())
             await self._step(self._read_marks())
-            await self._step(self._send_again())
+            await self._step(self._send_again(send))
             if loop.time() >= self._next_adoption:
                 self._next_adoption = loop.time() + ADOPT_SECONDS
                 await self._step(self._adopt())
@@ -66,8 +65,12 @@ class SpoolKeeper:
         except (LeakyError, OSError) as error:
             log.warning("spool.delayed", reason=str(error), pending=len(self._spool.book))
 
-    async def _register(self) -> None:
-        """Make the spool known, before a call is admitted: a ledger that does not know it would not wait for it."""
+    async def register(self) -> None:
+        """Make the spool known, before a call is admitted: a ledger that does not know it would not wait for it.
+
+        Raises:
+            StoreUnavailable
+        """
         self._stamp = await self._database.register_spool(self._spool.id, self._host)
         self._spool.is_registered = True
 
@@ -82,11 +85,11 @@ class SpoolKeeper:
         tally.spool_pending = len(self._spool.book)
         tally.spool_age_s = (self._spool.book.oldest_age_ms(boot_ms()) or 0) / 1000
 
-    async def _send_again(self) -> None:
+    async def _send_again(self, send: Send) -> None:
         due = self._spool.book.due(boot_ms())
         while endings := list(islice(due, MOST_AT_ONCE)):
             tally.count(metrics.RESENT, amount=len(endings))
-            replies = await asyncio.gather(*(self._send(ending) for _, ending in endings), return_exceptions=True)
+            replies = await asyncio.gather(*(send(ending) for _, ending in endings), return_exceptions=True)
             for reply in replies:
                 if isinstance(reply, BaseException):
                     raise reply

@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
+from apps.core.acting import actor
+
 MOST_COUNTED = 10_000
 """Rows that a list counts at most: beyond it, an operator narrows the search instead of turning pages."""
 
@@ -74,13 +76,20 @@ def identifier(text: object) -> str:
 
 
 def ask_first(
-    admin: "ModelAdmin[Any]", request: HttpRequest, rows: QuerySet[Any], question: str, effect: str
+    admin: "ModelAdmin[Any]",
+    request: HttpRequest,
+    rows: QuerySet[Any],
+    question: str,
+    effect: str,
+    *,
+    reason_needed: bool = False,
 ) -> TemplateResponse | None:
     """The page that names the chosen rows and asks; None once the operator has confirmed on it.
 
-    ``question`` is the page's title, ``effect`` one sentence about what callers will see.
+    ``question`` is the page's title, ``effect`` one sentence about what callers will see. ``reason_needed``: without
+    one, it asks again.
     """
-    if "confirmed" in request.POST:
+    if "confirmed" in request.POST and (actor().reason or not reason_needed):
         return None
     context = {
         **admin.admin_site.each_context(request),
@@ -90,5 +99,6 @@ def ask_first(
         "rows": rows,
         "action": request.POST["action"],
         "checkbox": helpers.ACTION_CHECKBOX_NAME,
+        "reason_needed": reason_needed,
     }
     return TemplateResponse(request, "admin/ask_first.html", context)

@@ -86,7 +86,7 @@ class MemberLimit(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tokens:,} {self.provider or 'tokens'} a {self.window}"
+        return f"{self.tokens:,} {self.provider} tokens a {self.window}".replace("  ", " ")
 
 
 class Invitation(models.Model):
@@ -158,8 +158,9 @@ class Tier(models.Model):
         default=1000, validators=_within(1, 10**6), help_text="Milli-units: 2,000 doubles the leak rate."
     )
     quota_cap = models.BigIntegerField(
-        null=True, blank=True, validators=_within(0, 10**15), help_text="Most tokens of a window. Empty: no cap."
-    )
+        null=True, blank=True, validators=_within(0, 10**15),
+        help_text="Most tokens that may be spent in a day (UTC), whatever the account has. Empty: no cap.",
+    )  # fmt: skip
     requests_per_minute = models.IntegerField(
         null=True, blank=True, validators=_within(1, 10**6), help_text="Model calls per minute. Empty: no limit."
     )

@@ -243,6 +243,7 @@ class Control(models.Model):
 
     class Meta:
         db_table = "quotas_control"
+        verbose_name = verbose_name_plural = "ledger"
         default_permissions: ClassVar = ("view", "change")
 
     def __str__(self) -> str:
@@ -285,8 +286,10 @@ class Order(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
-    requester = models.CharField(max_length=200, editable=False, help_text="Their name, or the command's.")
-    requested_at = models.DateTimeField(db_default=Now(), editable=False)
+    requester = models.CharField(
+        "ordered by", max_length=200, editable=False, help_text="Their name, or the command's."
+    )
+    requested_at = models.DateTimeField("ordered at", db_default=Now(), editable=False)
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
@@ -322,4 +325,5 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.tokens:,} {self.provider} tokens, {self.payer_kind} {self.payer_id}"
+        wanted = f"{self.get_kind_display()} {self.tokens:,} {self.provider} tokens"
+        return f"{wanted}, {self.payer_kind} {self.payer_id}: {self.reason}"

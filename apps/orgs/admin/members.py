@@ -29,6 +29,7 @@ class MembershipAdmin(ModelAdmin):
     list_select_related = ["user", "org"]
     search_fields = ["user__username", "user__email", "org__name", "org__slug"]
     autocomplete_fields = ["user", "org"]
+    fields = ["user", "org", "role"]
     inlines = [MemberLimitInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:

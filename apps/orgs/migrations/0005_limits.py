@@ -61,6 +61,16 @@ class Migration(migrations.Migration):
                 verbose_name="longest wait (ms)",
             ),
         ),
+        migrations.AlterField(
+            "tier",
+            "quota_cap",
+            models.BigIntegerField(
+                blank=True,
+                help_text="Most tokens that may be spent in a day (UTC), whatever the account has. Empty: no cap.",
+                null=True,
+                validators=[MinValueValidator(0), MaxValueValidator(MOST)],
+            ),
+        ),
         migrations.AddConstraint(
             "tier",
             models.CheckConstraint(

@@ -1,5 +1,5 @@
 """The console's pages of money, a module by area."""
 
-from apps.quotas.admin import ledger, orders
+from apps.quotas.admin import leases, ledger, orders, upkeep
 
-__all__ = ["ledger", "orders"]
+__all__ = ["leases", "ledger", "orders", "upkeep"]

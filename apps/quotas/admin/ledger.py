@@ -115,11 +115,12 @@ class AccountAdmin(LedgerAdmin):
     search_help_text = "Account id or payer id"
     list_display = (
         "number", "payer", "provider", "state",
-        "granted_tokens", "available_tokens", "held_tokens", "spent_tokens", "holds", "transfers",
+        "granted_tokens", "available_tokens", "leased_tokens", "held_tokens", "spent_tokens", "holds",
     )  # fmt: skip
     list_filter: ClassVar = ["provider", "suspended", "payer_kind"]
     fieldsets: ClassVar = [
-        (None, {"fields": ["id", "payer", "payer_id", "provider", "state", "holds", "transfers", "orders", "order"]}),
+        (None, {"fields": ["id", "payer", "payer_id", "provider", "state"]}),
+        ("Leads to", {"fields": ["order", "orders", "holds", "lots", "leases", "transfers"]}),
         ("Tokens", {"fields": [f"{balance}_tokens" for balance in BALANCES]}),
     ]
     readonly_fields = (
@@ -143,6 +144,8 @@ class AccountAdmin(LedgerAdmin):
     absorbed_tokens = staticmethod(tokens("absorbed"))
     holds = staticmethod(rows_of("hold", "holds", lambda account: account.id))
     transfers = staticmethod(rows_of("transfer", "transfers", lambda account: account.id))
+    lots = staticmethod(rows_of("lot", "lots", lambda account: account.id))
+    leases = staticmethod(rows_of("lease", "leases", lambda account: account.id))
     orders = staticmethod(rows_of("order", "orders", lambda account: account.id))
 
     @display(description="give or take")
@@ -205,7 +208,7 @@ class HoldAdmin(LedgerAdmin):
     list_select_related: ClassVar = ["account"]
     fields = (
         "id", "account_link", "call", "state", "held_tokens", "progress_tokens", "charged_tokens",
-        "absorbed_tokens", "taken_at", "expires_at", "ended_at", "facts", "transfers",
+        "absorbed_tokens", "taken_at", "expires_at", "ended_at", "epoch", "budgets", "facts", "ending", "transfers",
     )  # fmt: skip
     readonly_fields = fields
     account_link = staticmethod(account_link)

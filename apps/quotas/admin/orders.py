@@ -165,6 +165,14 @@ class OrderAdmin(LedgerAdmin):
         """Whoever was given the permission to approve."""
         return bool(request.user.has_perm("quotas.approve_order"))
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With one button: what was ordered cannot be edited further."""
+        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        answer: HttpResponse = super().add_view(request, form_url, {**(extra_context or {}), **one_button})
+        return answer
+
     def save_model(self, request: HttpRequest, obj: Order, form: Any, change: bool) -> None:  # noqa: FBT001
         """Through the service: it is done at once, or waits."""
         wish = orders.Wish(**{name: form.cleaned_data[name] for name in WISH}, id=obj.id)

@@ -1,4 +1,4 @@
-"""What operators order for accounts, and who approved it."""
+"""What operators order for accounts, and who approved it; what the console's lists are sorted and searched by."""
 
 from django.conf import settings
 from django.db import migrations, models
@@ -21,6 +21,12 @@ CREATE TRIGGER quotas_order_as_ordered BEFORE UPDATE OF
 CREATE TRIGGER quotas_order_final BEFORE UPDATE ON quotas_order
     FOR EACH ROW WHEN (OLD.status IN ('DONE', 'REJECTED', 'EXPIRED', 'FAILED'))
     EXECUTE FUNCTION quotas_refuse('the order has ended');
+"""
+# The console: newest first, and members' budgets by their beginning.
+INDICES = """
+CREATE INDEX quotas_lot_made ON quotas_lot (made_at);
+CREATE INDEX quotas_lease_opened ON quotas_lease (opened_at);
+CREATE INDEX quotas_budget_prefix ON quotas_budget (id text_pattern_ops);
 """
 ENDS = ["PENDING", "APPROVED", "DONE", "REJECTED", "EXPIRED", "FAILED"]
 
@@ -95,9 +101,17 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "requester",
-                    models.CharField(editable=False, help_text="Their name, or the command's.", max_length=200),
+                    models.CharField(
+                        editable=False,
+                        help_text="Their name, or the command's.",
+                        max_length=200,
+                        verbose_name="ordered by",
+                    ),
                 ),
-                ("requested_at", models.DateTimeField(db_default=Now(), editable=False)),
+                (
+                    "requested_at",
+                    models.DateTimeField(db_default=Now(), editable=False, verbose_name="ordered at"),
+                ),
                 ("decided_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "outcome",
@@ -156,5 +170,14 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AlterModelOptions(
+            "control",
+            {
+                "default_permissions": ("view", "change"),
+                "verbose_name": "ledger",
+                "verbose_name_plural": "ledger",
+            },
+        ),
         migrations.RunSQL(RULES, migrations.RunSQL.noop),
+        migrations.RunSQL(INDICES, migrations.RunSQL.noop),
     ]

@@ -86,16 +86,14 @@ class Backend:
     def __init__(self, store: Valkey, database: Database, directory: Path, *, resend_ms: int = 60_000) -> None:
         self.database = database
         self.store = store
-        self.supply = Supply(database, store)
-        self.spool = Spool(
-            SpoolFile.create(directory / f"{uuid7()}.spool"), call_ms=900_000, resend_ms=resend_ms
-        )  # fmt: skip
+        self.spool = Spool(SpoolFile.create(directory / f"{uuid7()}.spool"), call_ms=900_000, resend_ms=resend_ms)
+        self.keeper = SpoolKeeper(self.spool, store, database)
+        self.supply = Supply(database, store, self.keeper.register)
         self.quota = LeaseQuota(store, self.supply, self.spool, wait_seconds=5, tombstone_ms=TOMBSTONE_MS)
-        self.keeper = SpoolKeeper(self.spool, store, database, self.quota.send)
 
     async def start(self) -> "Backend":
         """Make its spool known."""
-        await self.keeper._register()
+        await self.keeper.register()
         self.supply.generation = await self.database.run(quotas.ledger_generation)
         return self
 

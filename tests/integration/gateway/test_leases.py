@@ -260,3 +260,22 @@ async def test_without_a_spool_nothing_is_admitted_and_nothing_held(backend: Bac
         await backend.quota.admit(demand(payer, 100))
     await backend.quota.close()
     assert (purse_of(payer).reserved, purse_of(payer).live) == (0, 0)
+
+
+async def test_a_ledger_that_was_restored_is_told_of_the_spool_before_its_generation_is_spent(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer = await backend.open_payer(1_000)
+    before = backend.supply.generation
+    after = await backend.database.run(quotas.bump_generation, "a drill")
+
+    async def away(*_args: Any) -> Any:
+        raise StoreUnavailable("PostgreSQL is away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(backend.database, "register_spool", away)
+        with pytest.raises(StoreUnavailable):
+            await backend.quota.admit(demand(payer, 10))
+        assert backend.supply.generation == before
+    await backend.call(payer, 10, 10)
+    assert backend.supply.generation == after

@@ -67,7 +67,7 @@ async def test_what_a_lost_journal_had_is_told_again(stores: Any, tmp_path: Path
     await backend.call(payer, 100, 70)  # A new journal, whose entries are later.
     await the_ledger_drains(backend)
     assert asked.hold in backend.spool.book
-    await backend.keeper._send_again()
+    await backend.keeper._send_again(backend.quota.send)
     await the_ledger_drains(backend)
     assert len(backend.spool.book) == 0
     assert (await ledgers(backend, asked.hold))["charged"] == 60
@@ -88,7 +88,7 @@ async def test_a_dead_gateways_calls_are_settled_by_the_next_one(
 
     await successor.keeper._adopt()
     assert files_in(successor.spool.file.path.parent) == [successor.spool.file.path]
-    await successor.keeper._send_again()
+    await successor.keeper._send_again(successor.quota.send)
     await the_ledger_drains(successor)
 
     assert len(successor.spool.book) == 0
@@ -108,7 +108,7 @@ async def test_a_call_that_died_with_its_gateway_and_with_valkey_is_charged_what
     valkey.delete(purse_key(payer.account), hold_key(payer.account, running.hold))
 
     await successor.keeper._adopt()
-    await successor.keeper._send_again()
+    await successor.keeper._send_again(successor.quota.send)
     await the_ledger_drains(successor)
     assert (await ledgers(successor, running.hold))["charged"] == 25
 
@@ -148,7 +148,7 @@ async def test_a_gateway_that_stops_leaves_no_spool_or_leaves_it_to_others(
     await backend.keeper.close(0.05)  # Nobody drains.
     await successor.keeper._adopt()
     assert asked.hold in successor.spool.book
-    await successor.keeper._send_again()
+    await successor.keeper._send_again(successor.quota.send)
     await the_ledger_drains(successor)
     assert len(successor.spool.book) == 0
     await successor.keeper.close(5)
