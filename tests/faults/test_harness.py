@@ -1,5 +1,6 @@
 """The harness itself: a fault that does not happen would make every test of it pass."""
 
+import json
 import signal
 import socket
 import time
@@ -12,7 +13,7 @@ import redis
 from tests.faults.site.clock import HOUR, Clock
 from tests.faults.site.roads import Road, Roads
 from tests.faults.site.valkeys import QuotaCluster, QuotaStore
-from tests.faults.site.witness import peak_of
+from tests.faults.site.witness import Log, changes_of, peak_of
 from tests.functional.payers import eventually
 
 PATIENCE_SECONDS = 0.3
@@ -188,3 +189,31 @@ def test_a_frozen_process_answers_when_it_thaws(store: QuotaStore, proxy: Road) 
 
 def test_what_falls_at_a_moment_comes_before_what_rises() -> None:
     assert peak_of([(1.0, 10), (2.0, 10), (2.0, -10), (3.0, -10)]) == 10
+
+
+def the_log_of(tmp_path: Path, *lines: dict[str, object]) -> Log:
+    """A provider's log of calls with a prompt of ten tokens and a cap of ninety."""
+    same = {"prompt_tokens": 10, "max_tokens": 90, "usage": None, "client_left": False}
+    file = tmp_path / "requests.jsonl"
+    file.write_text("".join(json.dumps(same | line) + "\n" for line in lines))
+    log = Log(file)
+    log.read()
+    return log
+
+
+def test_the_witness_counts_what_is_under_way_by_its_bound_and_what_has_ended_by_its_charge(tmp_path: Path) -> None:
+    log = the_log_of(
+        tmp_path,
+        {"event": "arrived", "call": 1, "request_id": "a", "monotonic": 1.0},
+        {"event": "arrived", "call": 2, "request_id": "b", "monotonic": 2.0},
+        {"event": "ended", "call": 1, "request_id": "a", "monotonic": 3.0, "tokens_generated": 20},
+        {"event": "ended", "call": 2, "request_id": "b", "monotonic": 4.0, "tokens_generated": 20},
+        {"event": "arrived", "call": 5, "request_id": "c", "monotonic": 5.0},
+        {"event": "ended", "call": 5, "request_id": "c", "monotonic": 6.0, "tokens_generated": 20},
+    )
+
+    overlapping = [change for name in ("a", "b") for change in changes_of(log.served[name], 30)]
+    in_turn = [change for name in ("a", "c") for change in changes_of(log.served[name], 30)]
+
+    assert (peak_of(overlapping), peak_of(in_turn)) == (200, 130)
+    assert sum(tokens for _, tokens in overlapping) == 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.site.backends import on_both, on_leases
+from tests.faults.site.backends import on_both_in_the_long_run, on_leases
 from tests.faults.site.checks import check
 from tests.faults.site.clock import HOUR
 from tests.faults.site.load import Load
@@ -12,7 +12,7 @@ from tests.faults.test_i01_never_oversold import some_poor_payers
 either_way = pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["early", "late"])
 
 
-@on_both
+@on_both_in_the_long_run
 @either_way
 def test_a_gateway_with_a_wrong_clock(site: Site, offset: int) -> None:
     site.add_gateway("wrong", clock=site.clock(offset))
@@ -40,7 +40,7 @@ def test_the_quota_stores_clock_jumps(site: Site, offset: int) -> None:
     check(site, load.calls)
 
 
-@on_both
+@on_both_in_the_long_run
 @either_way
 def test_the_ledgers_clock_jumps(site: Site, offset: int) -> None:
     clock = site.clock_of_ledger()

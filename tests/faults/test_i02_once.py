@@ -6,6 +6,7 @@ import time
 import pytest
 
 from apps.quotas import api as quotas
+from apps.quotas.models import Hold
 from tests.faults.site.backends import on_leases
 from tests.faults.site.checks import unfinished
 from tests.faults.site.site import Site
@@ -13,6 +14,8 @@ from tests.faults.site.witness import Log
 from tests.functional.payers import Payer, eventually, open_payer
 from tests.functional.raw_client import RawCall, read_to_their_ends, streams_in_their_midst
 from tests.functional.usage_events import events_of
+from tests.integration.quotas.purses import Call, filled, swept
+from tests.integration.quotas.threads import at_once
 
 STREAMS, CHUNK_DELAY_MS = 5, 50
 SWEPT_SECONDS = 7.5
@@ -29,6 +32,29 @@ def used(site: Site, call: RawCall) -> int:
     log = Log(site.stub.requests)
     assert eventually(lambda: log.under_way() == 0)
     return sum(served.generated for served in log.served[call.request_id])
+
+
+@on_leases
+@pytest.mark.parametrize("sweeping", [False, True], ids=["alone", "against the sweeper"])
+def test_a_hold_that_is_settled_five_times_at_once_ends_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, sweeping: bool
+) -> None:
+    monkeypatch.setenv("QUOTA_REDIS_URL", site.quota.url())
+    payer = open_payer(tokens=100_000)
+    call = Call(filled(payer.account, 10_000), 1_000).taken()
+
+    def settle() -> int:
+        return call.settle(300).charged
+
+    def sweep() -> int:
+        return len(swept(payer.account))
+
+    at_once([*[settle] * 5, *[sweep] * sweeping])
+
+    assert eventually(lambda: unfinished(site) == []), unfinished(site)
+    assert payer.balance().spent == 300
+    assert Hold.objects.get(id=call.id).charged == 300
+    assert quotas.check_identities() == []
 
 
 @on_leases

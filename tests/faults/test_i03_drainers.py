@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.db.utils import Error
 
-from tests.faults.site.backends import on_both, on_leases
+from tests.faults.site.backends import on_both_in_the_long_run, on_leases
 from tests.faults.site.checks import check
 from tests.faults.site.load import Load
 from tests.faults.site.site import Site
@@ -14,7 +14,7 @@ AMOUNTS = {"quotas_transfer": "amount", "quotas_lease_part": "tokens"}
 ATTEMPTS = ("UPDATE {0} SET {1} = {1} + 1", "DELETE FROM {0}", "TRUNCATE {0}")
 
 
-@on_both
+@on_both_in_the_long_run
 def test_the_ledger_adds_up_over_crashes_of_postgresql(site: Site) -> None:
     site.add_worker("second", "alone")
     payers = [open_payer(tokens=1_000_000) for _ in range(6)]

@@ -62,7 +62,9 @@ def charged_once(site: Site, payer: Payer, call: RawCall) -> bool:
 
 def finished(caller: Caller, key: str) -> Answer:
     """The answer once the call is not under way any more: a client waits a second and asks again."""
-    return eventually(lambda: None if (answer := caller.ask(idempotency_key=key)).status == 409 else answer)
+    answer = eventually(lambda: None if (answer := caller.ask(idempotency_key=key)).status == 409 else answer)
+    assert answer is not None
+    return answer
 
 
 @on_leases

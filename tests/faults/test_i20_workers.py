@@ -2,7 +2,7 @@
 
 import random
 
-from tests.faults.site.backends import on_both
+from tests.faults.site.backends import on_both, on_both_in_the_long_run
 from tests.faults.site.checks import check
 from tests.faults.site.load import Load
 from tests.faults.site.site import Site
@@ -29,7 +29,7 @@ def test_workers_that_are_many_and_die_book_everything_once(site: Site) -> None:
     check(site, load.calls)
 
 
-@on_both
+@on_both_in_the_long_run
 def test_loops_go_on_without_the_broker(site: Site) -> None:
     with Load(site.urls(), [open_payer(tokens=1_000_000) for _ in range(6)]) as load:
         load.runs_well()

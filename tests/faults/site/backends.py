@@ -14,4 +14,7 @@ SETTINGS = {
 
 on_leases = pytest.mark.parametrize("site", ["leases"], indirect=True)
 on_long_leases = pytest.mark.parametrize("site", ["long leases"], indirect=True)
+on_both_in_the_long_run = pytest.mark.parametrize(
+    "site", ["leases", pytest.param("postgres", marks=pytest.mark.long)], indirect=True
+)
 on_both = pytest.mark.parametrize("site", ["leases", "postgres"], indirect=True)

@@ -6,6 +6,7 @@ from functools import partial
 
 from redis import RedisError
 
+from apps.limiter.api import SHARDS, Limiter, journal_key, live_key
 from apps.outbox.models import OutboxEvent
 from apps.quotas import api as quotas
 from apps.quotas.models import Hold
@@ -14,7 +15,6 @@ from tests.faults.site.site import Site
 from tests.faults.site.witness import Log, charges, oversold
 from tests.functional.payers import eventually
 
-SHARDS = 64
 QUIET_SECONDS = 40
 COUNT_ERROR = 2
 """Tokens by which our own count of a stream that broke off may differ from what the provider had generated."""
@@ -29,6 +29,8 @@ def check(site: Site, calls: Sequence[Call], *, killed: bool = False) -> None:
     assert eventually(lambda: log.under_way() == 0, seconds=QUIET_SECONDS), "the provider still works"
     assert eventually(lambda: unfinished(site) == [], seconds=QUIET_SECONDS), unfinished(site)
     assert quotas.check_identities() == []
+    with Limiter(site.quota.url()) as limiter:
+        assert quotas.check_purses(limiter) == []
     assert oversold(calls, log) == []
     wrong = partial(wrong_charges, calls, log, killed=killed)
     # What only a spool still knows is sent again after a while.
@@ -47,8 +49,8 @@ def _unfinished_in_valkey(site: Site) -> list[str]:
     try:
         with site.quota.client() as client, client.pipeline(transaction=False) as pipe:
             for shard in range(SHARDS):
-                pipe.zcard(f"{{q{shard:02d}}}:live")
-                pipe.xlen(f"{{q{shard:02d}}}:journal")
+                pipe.zcard(live_key(shard))
+                pipe.xlen(journal_key(shard))
             counts = pipe.execute()
     except RedisError as error:
         return [f"the quota store: {error}"]

@@ -117,10 +117,14 @@ def peak_of(changes: list[tuple[float, int]]) -> int:
     return peak.most
 
 
+def changes_of(served: Iterable[Served], charged: int) -> list[tuple[float, int]]:
+    """What one call weighs, and when that changes (monotonic): its bound while it is under way, then its charge."""
+    return [change for one in served for change in ((one.arrived, one.bound), (one.ended, charged - one.bound))]
+
+
 def _changes(calls: list[Call], charged: dict[str, int], log: Log) -> dict[UUID, list[tuple[float, int]]]:
     changes: dict[UUID, list[tuple[float, int]]] = defaultdict(list)
     for call in calls:
-        for served in log.served.get(call.request_id, ()):
-            cost = charged.get(call.request_id, 0)
-            changes[call.payer.account] += [(served.arrived, served.bound), (served.ended, cost - served.bound)]
+        weights = changes_of(log.served.get(call.request_id, ()), charged.get(call.request_id, 0))
+        changes[call.payer.account] += weights
     return changes
