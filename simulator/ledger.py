@@ -183,7 +183,7 @@ class Ledger:
         return lease.expires_tick <= self.tables.tick
 
     def is_used(self, lease: LeaseRow) -> bool:
-        """Whether a call or a part has used it since it was last prolonged; a use in the future is a clock's mistake."""
+        """Whether a call or a part has used it since it was last prolonged; one in the future is a mistake."""
         return 0 <= self.postgres.clock() - lease.used_at < FIGURES.lease_ms - FIGURES.renew_ms
 
     def renew(self, key: tuple[UUID, int], part: PartRow | None) -> Part | None:
