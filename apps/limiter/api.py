@@ -7,6 +7,7 @@ id that the connection read when it connected, and ``call.args``, and gives the 
 
 from apps.limiter.client import Limiter
 from apps.limiter.domain import FOREVER_MS, Bucket, Decision, Mode, Policy, Strategy
+from apps.limiter.journal import MARK_FIELDS, BudgetMove, Entry, EntryKind, Mark, decode_entry, decode_mark, place
 from apps.limiter.keys import (
     SHARDS,
     bucket_key,
@@ -28,18 +29,14 @@ from apps.limiter.messages import (
     Applied,
     AppliedKind,
     Beat,
-    BudgetMove,
     Budgets,
     Claim,
     ClaimEnd,
     Ended,
     EndedKind,
     Ending,
-    Entry,
-    EntryKind,
     Extended,
     ExtendedKind,
-    Mark,
     Order,
     PartOfLease,
     Pulse,
@@ -52,17 +49,13 @@ from apps.limiter.messages import (
     Requests,
     Sweep,
     Swept,
-    place,
 )
 from apps.limiter.script import (
     LIBRARY,
-    MARK_FIELDS,
     Argument,
     Call,
     Library,
     adjust_call,
-    decode_entry,
-    decode_mark,
     decode_purse,
     drained_call,
     extend_call,

@@ -14,8 +14,9 @@ from redis.retry import Retry
 
 from apps.core.errors import StoreUnavailable
 from apps.limiter import keys
-from apps.limiter.messages import Entry, Mark, Purse
-from apps.limiter.script import LIBRARY, MARK_FIELDS, Argument, Call, decode_entry, decode_mark, decode_purse
+from apps.limiter.journal import MARK_FIELDS, Entry, Mark, decode_entry, decode_mark
+from apps.limiter.messages import Purse
+from apps.limiter.script import LIBRARY, Argument, Call, decode_purse
 
 T = TypeVar("T")
 

@@ -112,7 +112,8 @@ class Refusal:
     ========== ========================= ============================== ============= ========= =====================
 
     ``epoch`` is that of the purse that is there, 0 if none, and ``purse_alive`` says whether it may be spent from.
-    ``hold`` is whose claim stands in the way (running, mismatch, replay); ``stored``: its answer was kept.
+    ``hold`` is whose claim stands in the way (running, mismatch, replay); ``stored``: its answer was kept. ``run_id``
+    and ``now_ms`` are of the server that refused: a lease that is taken because of it is for that run, by that clock.
     """
 
     kind: RefusalKind
@@ -127,6 +128,7 @@ class Refusal:
     budget: str = ""
     hold: UUID | None = None
     stored: bool = False
+    run_id: str = ""
 
 
 class ClaimEnd(StrEnum):
@@ -318,68 +320,6 @@ class Swept:
     more: bool
 
 
-class EntryKind(StrEnum):
-    """A hold that was settled, or swept; tokens that go back; counts of refusals."""
-
-    SETTLED = "S"
-    SWEPT = "X"
-    RETURNED = "R"
-    DENIED = "D"
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetMove:
-    """What an entry means for a budget: tokens charged to it, and tokens of its part that go back."""
-
-    id: str
-    charged: int
-    returned: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a journal. ``subject`` is the hold, the return or the note: each (kind, subject) is booked once.
-
-    ``charged`` is all that the hold came to, also when an earlier entry (X) has charged a part of it. ``returned`` goes
-    from the lease back to what is available, because the purse can no longer use it.
-    """
-
-    id: str
-    kind: EntryKind
-    subject: UUID
-    account: UUID | None
-    epoch: int
-    generation: int
-    amount: int
-    charged: int
-    absorbed: int
-    returned: int
-    progress: int
-    budgets: tuple[BudgetMove, ...]
-    facts: bytes
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A shard's journal and sweeper: which journal, its last entry, up to where it is drained, the last pass."""
-
-    journal_id: str
-    last: str
-    at: str
-    number: int
-    passed_ms: int
-
-    @property
-    def drained(self) -> bool:
-        """Whether nothing waits."""
-        return place(self.at) >= place(self.last)
-
-    def covers(self, journal_id: str, entry_id: str) -> bool:
-        """Whether an entry of that journal is in the ledger."""
-        return journal_id == self.journal_id and place(entry_id) <= place(self.at)
-
-
 @dataclass(frozen=True, slots=True)
 class Purse:
     """What a purse holds: ``granted`` = available + reserved + spent + quarantined + returned."""
@@ -398,9 +338,3 @@ class Purse:
     live: int
     used_ms: int
     budgets: Budgets
-
-
-def place(entry_id: str) -> tuple[int, int]:
-    """An entry's place in its journal; before all others for the empty id."""
-    milliseconds, _, sequence = (entry_id or "0-0").partition("-")
-    return int(milliseconds), int(sequence)

@@ -9,25 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 from uuid import UUID
 
 from apps.limiter import keys
 from apps.limiter.domain import FOREVER_MS, REQUEST, Decision, Policy, ceil_div
+from apps.limiter.journal import EntryKind
 from apps.limiter.messages import (
     Admitted,
     Applied,
     AppliedKind,
     Beat,
-    BudgetMove,
     Ended,
     EndedKind,
     Ending,
-    Entry,
-    EntryKind,
     Extended,
     ExtendedKind,
-    Mark,
     Order,
     PartOfLease,
     Pulse,
@@ -49,7 +46,6 @@ PARTS = ("clock", "bucket", "purse", "journal", "holds", "leases", "sweep", "reg
 """The library's files, in the order in which they build on each other."""
 
 REMEMBERED_POLICIES = 1024
-MARK_FIELDS: Final = ("id", "last", "at", "pass", "passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,27 +242,6 @@ def adjust_call(
     return _call("adjust", (of.bucket, of.queue), args, lambda reply: cast("int", reply))
 
 
-def decode_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """A journal entry as ``XRANGE`` gives it."""
-    account = fields[b"a"].decode()
-    return Entry(
-        id=entry_id.decode(),
-        kind=EntryKind(fields[b"k"].decode()),
-        subject=UUID(fields[b"id"].decode()),
-        account=UUID(account) if account else None,
-        **{name: int(fields[key]) for name, key in _ENTRY_NUMBERS.items()},
-        budgets=tuple(_budget_move(move) for move in fields[b"bu"].decode().split()),
-        facts=fields[b"f"],
-        payload=fields[b"p"],
-    )
-
-
-def decode_mark(values: Sequence[bytes | None]) -> Mark:
-    """A shard's mark, from ``HMGET mark_key(shard) *MARK_FIELDS``."""
-    journal_id, last, at, number, passed = ((value or b"").decode() for value in values)
-    return Mark(journal_id, last, at, int(number or 0), int(passed or 0))
-
-
 def decode_purse(fields: Mapping[bytes, bytes]) -> Purse | None:
     """A purse, from ``HGETALL``; None if there is none."""
     if not fields:
@@ -277,15 +252,6 @@ def decode_purse(fields: Mapping[bytes, bytes]) -> Purse | None:
     return Purse(run_id=fields[b"run"].decode(), closed=closed, budgets=tuple(budgets), **numbers)
 
 
-_ENTRY_NUMBERS = {
-    "epoch": b"e",
-    "generation": b"g",
-    "amount": b"n",
-    "charged": b"c",
-    "absorbed": b"b",
-    "returned": b"r",
-    "progress": b"pr",
-}
 _PURSE_NUMBERS = {
     "generation": b"gen",
     "epoch": b"ep",
@@ -337,13 +303,13 @@ def _admitted(policy: Policy, values: Sequence[int]) -> Admitted:
 
 
 def _refused(kind: RefusalKind, values: Sequence[bytes | int]) -> Refusal:
-    *numbers, name = values
+    *numbers, name, run = values
     now, epoch, alive, limit, used, held, available, wait_ms = cast("list[int]", numbers)
-    text = _text(name)
+    text, run_id = _text(name), _text(run)
     if kind in {RefusalKind.RUNNING, RefusalKind.MISMATCH, RefusalKind.REPLAY}:
-        return Refusal(kind, now, epoch, hold=UUID(text), stored=available == 1)
+        return Refusal(kind, now, epoch, hold=UUID(text), stored=available == 1, run_id=run_id)
     waits = _forever(wait_ms)
-    return Refusal(kind, now, epoch, alive == 1, limit, used, held, available, waits, budget=text)
+    return Refusal(kind, now, epoch, alive == 1, limit, used, held, available, waits, budget=text, run_id=run_id)
 
 
 def _forever(milliseconds: int) -> int:
@@ -379,11 +345,6 @@ def _swept(reply: object) -> Swept:
 def _noted(reply: object) -> tuple[str, str]:
     journal, entry = cast("tuple[bytes, bytes]", reply)
     return _text(journal), _text(entry)
-
-
-def _budget_move(text: str) -> BudgetMove:
-    name, charged, returned = text.rsplit(",", 2)
-    return BudgetMove(name, int(charged), int(returned))
 
 
 def _text(reply: object) -> str:

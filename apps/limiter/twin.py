@@ -63,7 +63,7 @@ def _pour(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) ->
     pour = Pour(keys[0], keys[1], keys[2], args[1].decode(), int(args[2]), policy_of(args[3]), now)
     told = twin_bucket.refusal(store, pour)
     if told:
-        return twin_holds.refused(told, None, now)
+        return twin_holds.refused(told, None, args[0], now)
     return twin_holds.admitted([0] * 5, twin_bucket.fill(store, pour), now)
 
 

@@ -1,10 +1,9 @@
 """``lua/holds.lua`` over the twin's store: reserve, heartbeat, extend, settle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from apps.limiter import twin_bucket
-from apps.limiter.domain import Policy
 from apps.limiter.twin_bucket import Filled, Pour, Told, policy_of
 from apps.limiter.twin_purse import Journal, TwinPurse, append, budget_moves, read_purse, write_purse
 from apps.limiter.twin_store import Store, Value
@@ -86,10 +85,6 @@ class End:
     tombstone_ms: int
     leaves: bool
     journal: Journal
-    policy: Policy = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.policy = self.pour.policy
 
     @property
     def hold(self) -> str:
@@ -148,7 +143,7 @@ def reserve(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) 
     ask = _order(keys, args, now)
     told = _refused_early(store, ask) or _refused_by_crowd(store, ask)
     told = told or twin_bucket.refusal(store, ask.pour) or _refused_by_purse(ask)
-    return refused(told, ask.purse, now) if told else _admit(store, ask)
+    return refused(told, ask.purse, args[0], now) if told else _admit(store, ask)
 
 
 def heartbeat(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -> bytes:
@@ -200,16 +195,16 @@ def settle(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -
         twin_bucket.leave(store, end.pour)
     elif end.actual != hold.amount:
         delta = end.actual - hold.amount
-        twin_bucket.correct(store, end.pour.bucket, end.policy, delta, hold.poured, now)
+        twin_bucket.correct(store, end.pour.bucket, end.pour.policy, delta, hold.poured, now)
     _end_claim(store, end)
     return reply
 
 
-def refused(told: Told, purse: TwinPurse | None, now: int) -> Reply:
+def refused(told: Told, purse: TwinPurse | None, run: bytes, now: int) -> Reply:
     """A refusal as a reply."""
     epoch, alive = (purse.ep, int(purse.alive)) if purse else (0, 0)
     numbers = [now, epoch, alive, told.limit, told.used, told.held, told.available, told.wait]
-    return [told.kind.encode(), *numbers, told.name.encode()]
+    return [told.kind.encode(), *numbers, told.name.encode(), run]
 
 
 def _order(keys: Sequence[str], args: Sequence[bytes], now: int) -> Ask:

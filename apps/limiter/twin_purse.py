@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from apps.limiter.messages import place
+from apps.limiter.journal import place
 from apps.limiter.twin_store import Store, Value
 
 SET_BACK_MS = 60_000

@@ -180,12 +180,13 @@ local function count_request(requests, policy)
   redis.call("PEXPIREAT", requests.key, requests.at + drain_ms(requests.level, policy.per_minute) + GRACE_MS)
 end
 
--- A refusal as script.py reads it. What does not matter to a kind is 0.
+-- A refusal as script.py reads it. What does not matter to a kind is 0. The run goes with the time: both are of the
+-- server that refused, and a lease that is taken for it is for no other.
 local function refused(kind, ask, told)
   local purse = ask.purse or {}
   return {
     kind, ask.now, purse.ep or 0, purse.alive and 1 or 0, told.limit or 0, told.used or 0, told.held or 0,
-    told.available or 0, told.wait or 0, told.name or "",
+    told.available or 0, told.wait or 0, told.name or "", ask.run,
   }
 end
 
@@ -237,7 +238,7 @@ end
 -- KEYS bucket rpm queue; ARGV run hold tokens policy now
 local function pour(keys, args)
   local ask = {
-    bucket_key = keys[1], rpm_key = keys[2], queue_key = keys[3], hold = args[2], amount = tonumber(args[3]),
+    bucket_key = keys[1], rpm_key = keys[2], queue_key = keys[3], run = args[1], hold = args[2], amount = tonumber(args[3]),
     policy = policy_of(args[4]), now = time_of(args),
   }
   local refusal = refused_by_bucket(ask)

@@ -113,13 +113,13 @@ def test_an_admission_as_it_is_read() -> None:
 
 def test_a_refusal_as_it_is_read() -> None:
     decode = reserve_call(ORDER).decode
-    full = Refusal(RefusalKind.FULL, 99, 4, purse_alive=True, limit=10, used=8, available=2, wait_ms=150)
-    assert decode([b"full", 99, 4, 1, 10, 8, 0, 2, 150, b""]) == full
-    assert decode([b"full", 99, 4, 1, 10, 8, 0, 2, -1, b""]) == replace(full, wait_ms=FOREVER_MS)
-    replay = Refusal(RefusalKind.REPLAY, 99, hold=HOLD, stored=True)
-    assert decode([b"replay", 99, 0, 0, 0, 0, 0, 1, 0, str(HOLD).encode()]) == replay
-    budget = Refusal(RefusalKind.BUDGET, 99, 4, purse_alive=True, available=3, budget="b2")
-    assert decode([b"budget", 99, 4, 1, 0, 0, 0, 3, 0, b"b2"]) == budget
+    full = Refusal(RefusalKind.FULL, 99, 4, purse_alive=True, limit=10, used=8, available=2, wait_ms=150, run_id="r")
+    assert decode([b"full", 99, 4, 1, 10, 8, 0, 2, 150, b"", b"r"]) == full
+    assert decode([b"full", 99, 4, 1, 10, 8, 0, 2, -1, b"", b"r"]) == replace(full, wait_ms=FOREVER_MS)
+    replay = Refusal(RefusalKind.REPLAY, 99, hold=HOLD, stored=True, run_id="r")
+    assert decode([b"replay", 99, 0, 0, 0, 0, 0, 1, 0, str(HOLD).encode(), b"r"]) == replay
+    budget = Refusal(RefusalKind.BUDGET, 99, 4, purse_alive=True, available=3, budget="b2", run_id="r")
+    assert decode([b"budget", 99, 4, 1, 0, 0, 0, 3, 0, b"b2", b"r"]) == budget
 
 
 def test_a_settlement_as_it_is_sent_and_read() -> None:
