@@ -14,6 +14,7 @@ from workers.loop import Loop
 
 EXPIRED_HOLDS_A_PASS = 500
 ENTRIES_A_PASS = 500
+LEASES_A_PASS = 500
 NEVER_FULL = sys.maxsize
 DRAIN_IDLE_SECONDS = 0.2
 
@@ -59,7 +60,7 @@ LOOPS = (
     # A hold in Valkey whose gateway died ends; passes that come too early count as none.
     Loop("sweep_holds", lambda: quotas.sweep_holds(quotas.quota_store()), full=NEVER_FULL),
     # Leases live on, are recalled, are closed.
-    Loop("keep_leases", keep_leases(), full=NEVER_FULL),
+    Loop("keep_leases", keep_leases(), full=LEASES_A_PASS),
     # What lots that are over have left leaves the account.
     Loop("expire_lots", lambda: quotas.expire_due_lots(quotas.quota_store()), full=NEVER_FULL, idle_seconds=5.0),
 )

@@ -46,10 +46,13 @@ _tokens_in_doubt = Gauge("leaky_lease_tokens_in_doubt", "Tokens of leases in dou
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """An OPEN lease that is due: whether a call or a part has used it since it was last prolonged."""
+    """An OPEN lease that is due: whether a call or a part has used it since it was last prolonged, and if it is
+    over.
+    """
 
     lease: Lease
     is_used: bool
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ class Upkeep:
         """Prolong a lease that is used, recall an idle one, doubt one whose purse is gone."""
         lease = kept.lease
         purse = own_purse(self.limiter, lease)
-        if purse is None:
-            return lease.age_ms >= UNCONFIRMED_MS and _doubt(lease, "purse lost")
+        if purse is None:  # A young one may be on its way; by the ledger's clock, where the other was set back.
+            return (lease.age_ms >= UNCONFIRMED_MS or kept.is_over) and _doubt(lease, "purse lost")
         if purse.closed:
             return _doubt(lease, "recalled")
         if not kept.is_used and not purse.live:
@@ -208,11 +211,12 @@ def _due() -> list[_Kept]:
     """
     renew, life = settings.QUOTA_RENEW_SECONDS, settings.QUOTA_LEASE_SECONDS
     rows = _rows(_DUE, [max(life - renew, 1), renew, renew * 1000, BATCH])
-    return [_Kept(_lease(row), row[12]) for row in rows]
+    return [_Kept(_lease(row), row[12], row[13]) for row in rows]
 
 
 _DUE = f"""
-SELECT {_LEASE_COLUMNS}, lease.used_at > clock_timestamp() - %s * interval '1 second'
+SELECT {_LEASE_COLUMNS}, lease.used_at > clock_timestamp() - %s * interval '1 second',
+       lease.expires_tick <= (SELECT tick FROM quotas_control)
 FROM quotas_lease AS lease
 WHERE lease.state = 'OPEN' AND (
     lease.expires_at < statement_timestamp() + %s * interval '1 second'
