@@ -1,12 +1,12 @@
 # Every command of the project. `make` alone lists them. Needs CPython 3.11-3.13 (PYTHON=… to choose) and nothing else.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run stop status logs reset test simulate test-long lint format types migrations deploy check bench pages lock
+.PHONY: help install install-dev run stop status logs reset test test-long lint format types migrations deploy check bench bench-accounting bench-all pages lock
 
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
-T := tests/architecture+tests/unit+tests/integration+tests/simulator tests/functional+tests/contract+tests/browser+tests/faults
+T := tests/architecture+tests/unit+tests/integration tests/functional+tests/contract+tests/browser+tests/faults
 PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
@@ -51,9 +51,6 @@ test: install-dev ## Unit, integration, functional, architecture, faults, browse
 		$(PYTEST) -m "not long" $$(echo $$part | tr + ' ') $(ARGS) || status=$$?; \
 	done; exit $$status
 
-simulate: install-dev ## The accounting protocol under faults; SEEDS=20000, or ARGS="--seed 7 --trace" for one again
-	@$(BIN)/python -m simulator --seeds $(or $(SEEDS),500) $(ARGS)
-
 test-long: install-dev ## The races, repeated in full
 	$(BIN)/python -m pytest -p tests.report -m long --timeout 1800 $(ARGS)
 
@@ -82,6 +79,15 @@ check: lint types migrations deploy ## Everything but the tests
 
 bench: install-dev ## Measure; see docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-accounting: install-dev ## Holds and settlements per second of a hot account, by backend
+	$(BIN)/python -m benchmarks.accounting $(ARGS)
+
+bench-all: install-dev ## Everything that docs/benchmarks.md names, in turn, on a quiet machine; half an hour
+	$(BIN)/python -m benchmarks --subjects nginx,gateway,gateway-noop,litellm,portkey --write-docs $(ARGS)
+	$(BIN)/python -m benchmarks.accounting $(ARGS)
+	$(BIN)/python -m benchmarks.payers $(ARGS)
+	$(BIN)/python -m benchmarks.shape $(ARGS)
 
 ##@ Maintain
 # Without this shell's values: the pages show defaults.

@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks import bank, interleave, machine, report
+from benchmarks.contenders import DEFAULT, SUBJECTS
 from benchmarks.machine import Cores, UnfitMachineError
 from benchmarks.processes import UnfitSubjectError
-from benchmarks.subjects import DEFAULT, SUBJECTS, Bank, Stub
+from benchmarks.subjects import Bank, Stub
 from benchmarks.turns import Plan
 
 

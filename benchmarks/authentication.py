@@ -10,7 +10,7 @@ import secrets
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import uvloop
@@ -27,12 +27,16 @@ from gateway.authentication import Authenticator
 from gateway.control_plane import AccessClaims, Principal
 from gateway.exchange import Exchange
 from gateway.freshness import Freshness
+from gateway.server.request import Head, Line, Request
 
 PASSES, CALLS = 7, 100_000
 CREDENTIALS = 1_000
 """Seen before, and asked for in turn, so that no processor cache holds only one of them."""
 
 MOST_MICROSECONDS, FEWEST_PER_SECOND = 5, 20_000
+
+NOBODY = cast("Line", None)
+"""Nothing is read or answered."""
 
 Ask = Callable[[Exchange], Awaitable[object]]
 
@@ -92,11 +96,8 @@ def exchange(credential: str) -> Exchange:
         (b"x-stainless-arch", b"x64"), (b"x-stainless-runtime", b"CPython"), (b"x-stainless-async", b"false"),
         (b"authorization", b"Bearer " + credential.encode()), (b"content-length", b"214"),
     ]  # fmt: skip
-    scope: dict[str, Any] = {
-        "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "client": ("203.0.113.7", 1),
-        "headers": headers,
-    }  # fmt: skip
-    return Exchange(scope, nothing, nothing, 0.0)
+    path = "/v1/chat/completions"
+    return Exchange(Request(NOBODY, Head("POST", path, path.encode(), b"", "203.0.113.7", headers)), 0.0)
 
 
 async def nothing(*_messages: object) -> Any:

@@ -18,13 +18,13 @@ from benchmarks.machine import Cores
 from benchmarks.processes import Child
 from benchmarks.subjects import Bank, Stub
 from leaky_tokens.local.ports import free_port
-from leaky_tokens.local.postgres import Postgres
+from leaky_tokens.local.postgres import DATABASE, Postgres
 from leaky_tokens.local.valkey import CACHE, QUOTA, Valkey
 
 
 @contextmanager
-def running_bank(directory: Path, cores: Cores, stub: Stub) -> Iterator[Bank]:
-    """Start the stores, migrate, seed; stop the stores with the block."""
+def running_bank(directory: Path, cores: Cores, stub: Stub, *, drained: bool = True) -> Iterator[Bank]:
+    """Start the stores, migrate, seed; stop the stores with the block. ``drained``: with the loops of a worker."""
     directory.mkdir(parents=True)
     with ExitStack() as stack:
         superuser, owner, application = (secrets.token_hex(8) for _ in range(3))
@@ -32,7 +32,8 @@ def running_bank(directory: Path, cores: Cores, stub: Stub) -> Iterator[Bank]:
         quota = Valkey(directory / "quota", free_port(), secrets.token_hex(8), QUOTA)
         cache = Valkey(directory / "cache", free_port(), secrets.token_hex(8), CACHE)
         postgres.initialise()
-        children = [_start(stack, postgres.command(), cores, directory / "postgres.log", signal.SIGINT)]
+        command = [*postgres.command(), "-c", "shared_preload_libraries=pg_stat_statements"]
+        children = [_start(stack, command, cores, directory / "postgres.log", signal.SIGINT)]
         processes.wait_for(children[0], postgres.is_ready)
         postgres.create_roles()
         for store in (quota, cache):
@@ -40,9 +41,22 @@ def running_bank(directory: Path, cores: Cores, stub: Stub) -> Iterator[Bank]:
             processes.wait_for(children[-1], store.is_ready)
         environment = _environment(postgres, quota, cache)
         _run(["manage.py", "migrate", "-v0"], environment | {"DATABASE_URL": postgres.owner_url()})
-        seeding = f"from benchmarks.seed import seed; print(seed({stub.plain_port}, {stub.stream_port}))"
-        key = _run(["manage.py", "shell", "--no-imports", "-c", seeding], environment)
-        yield Bank(environment, key, tuple(child.process.pid for child in children))
+        key = _seed(f"seed({stub.plain_port}, {stub.stream_port})", environment)
+        quota_process_id = children[1].process.pid
+        if drained:
+            children.append(_start_drainer(stack, cores, directory, environment))
+        administrator = f"postgresql://postgres:{superuser}@127.0.0.1:{postgres.port}/{DATABASE}"
+        yield Bank(environment, key, tuple(child.process.pid for child in children), quota_process_id, administrator)
+
+
+def seeded(stores: Bank, call: str) -> str:
+    """What a call of :mod:`benchmarks.seed` returns."""
+    return _seed(call, stores.environment)
+
+
+def _seed(call: str, environment: Mapping[str, str]) -> str:
+    seeding = f"from benchmarks.seed import *; print({call})"
+    return _run(["manage.py", "shell", "--no-imports", "-c", seeding], environment)
 
 
 def _environment(postgres: Postgres, quota: Valkey, cache: Valkey) -> dict[str, str]:
@@ -57,6 +71,15 @@ def _environment(postgres: Postgres, quota: Valkey, cache: Valkey) -> dict[str, 
         "GATEWAY_INTERNAL_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "LEAKY_CREDENTIAL_KEYS": f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
     }
+
+
+def _start_drainer(stack: ExitStack, cores: Cores, directory: Path, environment: Mapping[str, str]) -> Child:
+    """What books the journal in the ledger, as a worker does; without it gateways would settle again and again."""
+    here = {"PYTHONPATH": str(Path(__file__).parent.parent), **environment}
+    command = [sys.executable, "-m", "benchmarks.drain"]
+    child = processes.start(command, core=cores.load, log=directory / "drain.log", environment=here)
+    stack.callback(child.stop)
+    return child
 
 
 def _start(

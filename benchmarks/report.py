@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import goals, interleave
+from benchmarks.contenders import BASELINE
 from benchmarks.interleave import Samples, Spread
-from benchmarks.subjects import BASELINE
 from benchmarks.turns import Plan
 
 RESULTS = Path(__file__).with_name("results")

@@ -48,3 +48,18 @@ def _grant(payer_id: UUID, provider: str) -> None:
         payer_kind="user", payer_id=payer_id, provider=provider, tokens=GRANTED_TOKENS,
         grant_id=uuid7(), reason="benchmark", actor="benchmark",
     )  # fmt: skip
+
+
+def seed_shape(capacity: int, leak_rate: int, max_wait_ms: int) -> str:
+    """Two users of equal buckets, one that refuses and one that lets wait; returns their keys, with a blank between."""
+    keys: list[str] = []
+    for mode in ("police", "shape"):
+        user = open_user(mode, f"{mode}@example.com", secrets.token_urlsafe(20))
+        Tier.objects.create(
+            name=mode.upper(), bucket_capacity=capacity, leak_rate=leak_rate, priority=1001 + len(keys), mode=mode,
+            max_wait_ms=max_wait_ms,
+        )  # fmt: skip
+        assign_tier("user", user.pk, mode.upper())
+        _grant(user.pk, "openai")
+        keys.append(create_api_key(user, mode)[1])
+    return " ".join(keys)

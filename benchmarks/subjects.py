@@ -1,11 +1,12 @@
 """Who is measured: a subject is a name, a command, its environment, and where and how to ask it.
 
-A new subject is one function in :data:`SUBJECTS`. Every subject is started anew for each of its turns, on the same
-port, so that no other one runs beside it and its memory grows from a fresh start.
+A new subject is one function, entered in :data:`benchmarks.contenders.SUBJECTS`. Every subject is started anew for
+each of its turns, on the same port, so that no other one runs beside it and its memory grows from a fresh start.
 """
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ class Bank:
     environment: Mapping[str, str]
     api_key: str
     process_ids: tuple[int, ...]
+    quota_process_id: int
+    administrator_url: str
+    """PostgreSQL's superuser, who may read what everybody has asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Subject:
     stream_path: str = "/v1/chat/completions"
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream_headers: Mapping[str, str] = field(default_factory=dict)
+    """What a call for a stream says beside, or instead of, ``headers``."""
     store_process_ids: tuple[int, ...] = ()
 
 
@@ -91,7 +97,15 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
     bank = site.bank()
     metrics = site.directory / "metrics"
     metrics.mkdir(parents=True, exist_ok=True)
-    own = {"GATEWAY_HOST": "127.0.0.1", "GATEWAY_PORT": str(site.port), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    own = {
+        "GATEWAY_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(site.port),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        # Its own, else what a turn before has left to the ledger would be settled again in this one.
+        "GATEWAY_SPOOL_DIR": tempfile.mkdtemp(prefix="spool-", dir=site.directory),
+        # One account has all calls, and the loops that book them share a core with the load: they come behind.
+        "GATEWAY_JOURNAL_LIMIT": "10000000",
+    }
     return Subject(
         name,
         about,
@@ -102,13 +116,3 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
         headers={"authorization": f"Bearer {bank.api_key}"},
         store_process_ids=bank.process_ids,
     )
-
-
-SUBJECTS: dict[str, Callable[[Site], Subject]] = {
-    "nginx": nginx_proxy,
-    "gateway": gateway,
-    "gateway-noop": gateway_noop,
-    "floor": floor,
-}
-DEFAULT = ("nginx", "gateway", "gateway-noop")
-BASELINE = "nginx"

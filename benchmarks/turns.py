@@ -83,7 +83,8 @@ class _Turn:
 
     def request(self, *, stream: bool) -> bytes:
         path = self.subject.stream_path if stream else self.subject.plain_path
-        return workload.http_request(path, workload.request_body(stream=stream), dict(self.subject.headers))
+        headers = {**self.subject.headers, **(self.subject.stream_headers if stream else {})}
+        return workload.http_request(path, workload.request_body(stream=stream), headers)
 
     @contextmanager
     def metered(self) -> Iterator[_Meter]:
@@ -123,7 +124,7 @@ def play(subject: Subject, child: processes.Child, stub: Stub, cores: Cores, pla
 
 def chosen_rate(requests_per_second: float, plan: Plan) -> float:
     """The planned rate where the subject has room for it, else half of what it can do."""
-    return min(plan.rate, float(round(requests_per_second * RATE_SHARE)))
+    return min(plan.rate, max(1.0, float(round(requests_per_second * RATE_SHARE))))
 
 
 def _saturate(turn: _Turn, seconds: float) -> saturation.Saturated:
@@ -134,10 +135,11 @@ def _saturate(turn: _Turn, seconds: float) -> saturation.Saturated:
 def _saturation(turn: _Turn) -> dict[str, float]:
     with turn.metered() as meter:
         run = _saturate(turn, turn.plan.seconds)
+    answered = max(1, run.requests)  # the slowest subjects may not have one answer within a second
     return {
         "requests_per_second": run.requests / run.seconds,
-        "cpu_us_per_request": meter.subject / run.requests * 1e6,
-        "stores_cpu_us_per_request": meter.stores / run.requests * 1e6,
+        "cpu_us_per_request": meter.subject / answered * 1e6,
+        "stores_cpu_us_per_request": meter.stores / answered * 1e6,
         "core_share": meter.subject / meter.wall,
         "foreign_share": max(0.0, (meter.core - meter.subject) / meter.wall),
         "failures": run.failures,

@@ -8,6 +8,7 @@ import sys
 import uvicorn
 
 from gateway import settings
+from gateway.server.connection import Connection
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     config = uvicorn.Config(
         "gateway.asgi:application",
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -28,7 +29,6 @@ def main() -> None:
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=round(settings.DRAIN_SECONDS),
         backlog=4096,
     )

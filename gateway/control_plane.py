@@ -6,13 +6,14 @@ Django up.
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import django
@@ -33,35 +34,73 @@ from apps.providers import api as providers  # noqa: E402
 from apps.quotas import api as quotas  # noqa: E402
 
 AccessClaims = accounts.AccessClaims
+Admitted = limiter.Admitted
+AppliedKind = limiter.AppliedKind
+Beat = limiter.Beat
 Bucket = limiter.Bucket
 Budget = quotas.Budget
 CallFacts = quotas.CallFacts
 Catalogue = providers.Catalogue
+Claim = limiter.Claim
+ClaimEnd = limiter.ClaimEnd
 Decision = limiter.Decision
+Ended = limiter.Ended
+EndedKind = limiter.EndedKind
+EntryKind = limiter.EntryKind
 Hold = quotas.Hold
+JournalEnding = limiter.Ending
+LookAgain = quotas.LookAgain
+Mark = limiter.Mark
+Mode = limiter.Mode
 Model = providers.Model
+Need = quotas.Need
+Order = limiter.Order
+Part = quotas.Part
+PartOfLease = limiter.PartOfLease
+Policy = limiter.Policy
 Price = providers.Price
 Principal = orgs.Principal
 Provider = providers.Provider
 PublishedKey = accounts.PublishedKey
+Pulse = limiter.Pulse
+Refusal = limiter.Refusal
+RefusalKind = limiter.RefusalKind
 Settled = quotas.Settled
 Settlement = quotas.Settlement
+Stamp = quotas.Stamp
+Strategy = limiter.Strategy
 Tier = orgs.Tier
 Trust = accounts.Trust
 Upstream = providers.Upstream
 account_id = quotas.account_id
-bucket_key = limiter.bucket_key
-LEAKY_BUCKET = limiter.LEAKY_BUCKET
-check_key = accounts.parse_key
-pour_call = limiter.pour_call
 adjust_call = limiter.adjust_call
+budgets_of = orgs.budgets_of
+check_key = accounts.parse_key
+decode_mark = limiter.decode_mark
+grant_call = limiter.grant_call
+heartbeat_call = limiter.heartbeat_call
+mark_key = limiter.mark_key
+note_call = limiter.note_call
+pour_call = limiter.pour_call
+purse_key = limiter.purse_key
+reserve_call = limiter.reserve_call
+reset_time = quotas.reset_time
+settle_call = limiter.settle_call
+shard_of = limiter.shard_of
+tag_of = limiter.tag_of
+topup_call = limiter.topup_call
+GRANT_MS = quotas.GRANT_MS
+LIBRARY = limiter.LIBRARY
+MARK_FIELDS = limiter.MARK_FIELDS
 
 CONFIG_CHANNEL = config.CHANNEL
 CREDENTIALS = config.CREDENTIALS
+LEDGER = config.LEDGER
 SIGNING_KEYS = config.SIGNING_KEYS
 QUOTA_REDIS_URL: str = django_settings.QUOTA_REDIS_URL
 REDIS_URL: str = django_settings.REDIS_URL
 PUBLIC_URL: str = django_settings.PUBLIC_URL
+TOMBSTONE_MS: int = django_settings.QUOTA_TOMBSTONE_SECONDS * 1000
 
 T = TypeVar("T")
 
@@ -75,6 +114,7 @@ class Snapshot:
     tiers: Mapping[str, Tier]
     verification_keys: Mapping[str, PublishedKey]
     trust: Trust
+    ledger_generation: int
 
     def verify(self, token: str) -> AccessClaims:
         """What an access token says, if it is one of ours and in force now. No store is asked, nothing is fetched.
@@ -136,6 +176,54 @@ class Database:
         """The present versions, by topic."""
         return await self.run(config.versions)
 
+    async def ensure_lease(self, need: Need) -> Part | LookAgain:
+        """More tokens for an account's purse.
+
+        Raises:
+            InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable
+        """
+        return await self.run(quotas.ensure_lease, need)
+
+    async def register_spool(self, spool_id: str, host: str) -> Stamp:
+        """Make a spool known. Raises StoreUnavailable."""
+        return await self.run(quotas.register_spool, spool_id, host)
+
+    async def report_spool(
+        self, spool_id: str, host: str, *, oldest_age_ms: int | None, pending: int, as_of: Stamp
+    ) -> Stamp:
+        """Say since when a spool waits for the ledger, as of what the report before was answered.
+
+        Raises:
+            StoreUnavailable
+        """
+        return await self.run(
+            quotas.report_spool, spool_id, host, oldest_age_ms=oldest_age_ms, pending=pending, as_of=as_of
+        )
+
+    async def close_spool(self, spool_id: str) -> None:
+        """Say that a spool waits for nothing any more. Raises StoreUnavailable."""
+        await self.run(quotas.close_spool, spool_id)
+
+    async def reserve(self, hold: Hold, *, ttl_ms: int) -> None:
+        """Take a hold by a row lock.
+
+        Raises:
+            InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable (then it may have been taken)
+        """
+        await self.run(quotas.reserve, hold, ttl_ms=ttl_ms)
+
+    async def renew(self, progress: Sequence[tuple[UUID, UUID, int]], *, ttl_ms: int) -> set[UUID]:
+        """Prolong such holds, each (account, hold, tokens so far); returns those that are no longer held."""
+        return await self.run(quotas.renew, progress, ttl_ms=ttl_ms)
+
+    async def settle(self, settlement: Settlement) -> Settled:
+        """End such a hold; repeating it changes nothing.
+
+        Raises:
+            HoldNotFound, StoreUnavailable
+        """
+        return await self.run(quotas.settle, settlement)
+
     def close(self) -> None:
         """Let the threads end."""
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -154,45 +242,14 @@ def _with_connection(function: Callable[..., T], *args: Any, **kwargs: Any) -> T
 
 def _read_snapshot() -> Snapshot:
     versions = config.versions()
-    return Snapshot(versions, providers.catalogue(), orgs.tiers(), accounts.published_keys(), accounts.trust())
+    return Snapshot(
+        versions, providers.catalogue(), orgs.tiers(), accounts.published_keys(), accounts.trust(),
+        quotas.ledger_generation(),
+    )  # fmt: skip
 
 
-class Quota(Protocol):
-    """Admission against the ledger. The row-lock backend is one implementation, leases will be the other."""
-
-    async def reserve(self, hold: Hold) -> None:
-        """Take a hold.
-
-        Raises:
-            InsufficientQuota, AccountSuspended, StoreUnavailable (then the hold may have been taken)
-        """
-
-    async def renew(self, progress: Sequence[tuple[UUID, UUID, int]]) -> set[UUID]:
-        """Prolong live holds, each (account, hold, tokens so far); returns those that are no longer held."""
-
-    async def settle(self, settlement: Settlement) -> Settled:
-        """End a hold; repeating it changes nothing.
-
-        Raises:
-            HoldNotFound, StoreUnavailable
-        """
-
-
-class RowLockQuota:
-    """Holds by a row lock in PostgreSQL: correct, slow, and the oracle for every faster backend."""
-
-    def __init__(self, database: Database, *, hold_ms: int) -> None:
-        self._database = database
-        self._hold_ms = hold_ms
-
-    async def reserve(self, hold: Hold) -> None:
-        """See :class:`Quota`."""
-        await self._database.run(quotas.reserve, hold, ttl_ms=self._hold_ms)
-
-    async def renew(self, progress: Sequence[tuple[UUID, UUID, int]]) -> set[UUID]:
-        """See :class:`Quota`."""
-        return await self._database.run(quotas.renew, progress, ttl_ms=self._hold_ms)
-
-    async def settle(self, settlement: Settlement) -> Settled:
-        """See :class:`Quota`."""
-        return await self._database.run(quotas.settle, settlement)
+def ledger_name() -> str:
+    """A short name for the ledger that this process works on: other ledgers' spools are none of its business."""
+    database = django_settings.DATABASES["default"]
+    where = "|".join(str(database.get(name, "")) for name in ("HOST", "PORT", "NAME"))
+    return hashlib.sha256(where.encode()).hexdigest()[:12]

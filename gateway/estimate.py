@@ -6,9 +6,10 @@ provider itself cannot exceed it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from apps.core.units import MILLI, Usage, Weights, weigh
+import msgspec
+
+from apps.core.units import MILLI, Weights
 
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_NAME = 1
@@ -19,8 +20,7 @@ MEDIA_TOKENS = 48_169
 """Bound of one image: gpt-4o-mini at full detail, 2833 + 8 tiles of 5667 (OpenAI, "Images and vision", costs)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """What there is to count in a request. ``messages`` is zero for requests that are not a conversation."""
 
     texts: tuple[str, ...]
@@ -31,8 +31,7 @@ class Prompt:
     counted: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """The bound of a call: provider tokens of the prompt, of each choice's output, and the weighted whole."""
 
     prompt: int
@@ -65,8 +64,8 @@ def default_cap(
 
 def estimate(*, prompt: int, output: int, choices: int, weights: Weights) -> Estimate:
     """Bound a call of ``choices`` answers of at most ``output`` tokens each."""
-    bound = Weights(input=input_weight(weights), cached_input=0, output=weights.output)
-    return Estimate(prompt, output, choices, weigh(Usage(input=prompt, output=output * choices), bound))
+    milli = prompt * input_weight(weights) + output * choices * weights.output
+    return Estimate(prompt, output, choices, -(-milli // MILLI))
 
 
 def input_weight(weights: Weights) -> int:

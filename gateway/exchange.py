@@ -1,48 +1,39 @@
-"""One HTTP request and its answer, over ASGI: the body within its caps, the answer with its request id, the client's
-address, and a watch on the client's leaving.
+"""One HTTP request and its answer: the body within its caps, the answer with its request id, the client's address, and
+a word when the client leaves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from apps.core.ids import REQUEST_ID, request_id
 from gateway import settings
 from gateway.addresses import TRUSTED_PROXIES, client_address
 from gateway.errors import ApiError, bad_request
+from gateway.server.request import ClientGoneError, Header, Request
 from gateway.trace import Trace
 
-Header = tuple[bytes, bytes]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-WATCH_AFTER_SECONDS = 0.02
-
-
-class ClientGoneError(Exception):
-    """The client closed its connection before we answered; nobody is there to be told."""
+__all__ = ["ClientGoneError", "Exchange", "Header", "check_head"]
 
 
 class Exchange:
     """A request with the state of its answer. ``status`` is 0 until the answer has begun."""
 
     __slots__ = (
-        "_client_ip", "_first", "_receive", "_send", "_watch", "added", "fields", "headers", "method", "path", "peer",
-        "query", "raw_path", "request_id", "started", "status", "trace",
+        "_client_ip", "_first", "_request", "added", "fields", "headers", "method", "path", "peer", "query", "raw_path",
+        "request_id", "started", "status", "trace",
     )  # fmt: skip
 
-    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send, started: float) -> None:
-        self._receive = receive
-        self._send = send
-        self._watch: asyncio.Task[None] | asyncio.TimerHandle | None = None
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-        self.query: bytes = scope["query_string"]
-        self.peer: str = scope["client"][0] if scope.get("client") else ""
+    def __init__(self, request: Request, started: float) -> None:
+        self._request, head = request, request.head
+        self.method = head.method
+        self.path = head.path
+        self.raw_path = head.raw_path
+        self.query = head.query
+        self.peer = head.peer
         self._client_ip: str | None = None
-        self.headers: list[Header] = scope["headers"]
+        self.headers = head.headers
         self._first = dict(reversed(self.headers))
         self.started = started
         self.status = 0
@@ -100,12 +91,11 @@ class Exchange:
         length = self.header(b"content-length")
         if length is not None and length.isdigit() and int(length) > limit:
             raise _too_large(limit)
-        message = await self._receive()
-        if not message.get("more_body") and message["type"] == "http.request":
-            return _capped(bytes(message["body"]), limit)
+        if self._request.is_complete:
+            return _capped((await self._request.read())[0], limit)
         try:
             async with asyncio.timeout(settings.BODY_SECONDS):
-                return await self._read_on(message, limit)
+                return await self._read_all(limit)
         except TimeoutError:
             raise ApiError(408, "request_timeout", "The request body did not arrive in time.", headers=CLOSE) from None
 
@@ -122,66 +112,53 @@ class Exchange:
         if kind.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
             raise ApiError(415, "unsupported_media_type", "Send JSON in UTF-8 as Content-Type: application/json.")
 
-    async def _read_on(self, message: dict[str, Any], limit: int) -> bytes:
+    async def _read_all(self, limit: int) -> bytes:
         parts: list[bytes] = []
-        size = 0
-        while True:
-            if message["type"] == "http.disconnect":
-                raise ClientGoneError
-            parts.append(message["body"])
-            size += len(message["body"])
+        size, more = 0, True
+        while more:
+            part, more = await self._request.read()
+            parts.append(part)
+            size += len(part)
             if size > limit:
                 raise _too_large(limit)
-            if not message.get("more_body"):
-                return b"".join(parts)
-            message = await self._receive()
+        return b"".join(parts)
 
     def on_leave(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` soon after the client closes its connection. To be called once the body has been read.
-
-        The watch is a task, which costs more than many a short call's own work: it begins when a call is no longer
-        short. A client that has left before is noticed then.
-        """
-        self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin_watch, callback)
-
-    def _begin_watch(self, callback: Callable[[], None]) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._until_gone(callback))
-
-    async def _until_gone(self, callback: Callable[[], None]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        callback()
-
-    async def answer(self, status: int, headers: Iterable[Header], body: bytes) -> None:
-        """Send a whole answer."""
-        self.end_watch()
-        length = () if status == 204 else ((b"content-length", b"%d" % len(body)),)
-        await self._start(status, [*headers, *length])
-        await self._send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
-
-    async def start_stream(self, status: int, headers: Iterable[Header]) -> None:
-        """Send the head of an answer whose body follows in pieces."""
-        await self._start(status, list(headers))
-
-    async def send_piece(self, piece: bytes) -> None:
-        """Send a piece of the body; waits while the client does not read, so that memory stays bounded."""
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-
-    async def end_stream(self) -> None:
-        """End the body."""
-        self.end_watch()
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def _start(self, status: int, headers: list[Header]) -> None:
-        self.status = status
-        headers.append((b"x-request-id", self.request_id.encode()))
-        headers.extend(self.added)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        """Call ``callback`` once when the client closes its connection before the answer's end, or has closed it."""
+        self._request.when_gone(callback)
 
     def end_watch(self) -> None:
         """Watch no longer for the client's leaving."""
-        if self._watch is not None:
-            self._watch.cancel()
+        self._request.on_leave = None
+
+    async def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """Send a whole answer."""
+        length = () if status == 204 else ((b"content-length", b"%d" % len(body)),)
+        self.status = status
+        self._request.answer(status, [*headers, *length, *self._own_headers()], body)
+
+    async def start_stream(self, status: int, headers: Sequence[Header]) -> None:
+        """Send the head of an answer whose body follows in pieces."""
+        self.status = status
+        self._request.begin(status, [*headers, *self._own_headers()])
+
+    async def send_piece(self, piece: bytes) -> None:
+        """Send a piece of the body; waits while the client does not read, so that memory stays bounded.
+
+        Raises:
+            TimeoutError: it has not read for too long.
+        """
+        if self._request.is_behind:
+            async with asyncio.timeout(settings.STALL_SECONDS):
+                await self._request.drain()
+        self._request.send(piece)
+
+    async def end_stream(self) -> None:
+        """End the body."""
+        self._request.end()
+
+    def _own_headers(self) -> tuple[Header, ...]:
+        return ((b"x-request-id", self.request_id.encode()), *self.added)
 
 
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
@@ -208,14 +185,18 @@ def check_head(headers: list[Header]) -> None:
     Raises:
         ApiError: 431 or 400.
     """
-    size = sum(len(name) + len(value) + 4 for name, value in headers)
+    size, hosts = 4 * len(headers), []
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts.append(value)
     if size > settings.HEADER_LIMIT or len(headers) > settings.HEADER_COUNT_LIMIT:
         raise ApiError(431, "headers_too_large", "The request's headers are too large.", headers=CLOSE)
-    hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 or not _is_served(hosts[0]):
         raise bad_request("The request needs exactly one valid Host header.", code="invalid_host")
 
 
+@lru_cache(maxsize=256)
 def _is_served(host: bytes) -> bool:
     if host.translate(None, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"):
         return False

@@ -15,10 +15,11 @@ import structlog
 from apps.core.errors import InsufficientQuota, StoreUnavailable
 from apps.core.units import Weights
 from gateway import settings
-from gateway.control_plane import CallFacts, Database, Hold, Quota, account_id
+from gateway.control_plane import Bucket, CallFacts, Database, Policy, Tier, account_id
 from gateway.errors import JSON
 from gateway.exchange import Exchange
-from gateway.valkey import Valkey
+from gateway.quota import Demand, Quota, Terms
+from gateway.valkey_cluster import Store
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -26,15 +27,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.health")
 
 NOBODY = UUID("00000000-0000-4000-8000-00000000ca7a")
-CANARY = Hold(
+CANARY_FACTS = CallFacts(
+    request_id="canary", payer_kind="user", payer_id=NOBODY, org_id=None, user_id=NOBODY, key_id="canary",
+    provider="canary", model="canary", endpoint="canary", streamed=False, traceparent="", price_id="",
+    weights=Weights(), input_price=0, cached_input_price=0, output_price=0, currency="USD",
+)  # fmt: skip
+CANARY = Demand(
     NOBODY,
-    account_id("user", NOBODY, "canary"),
     1,
-    CallFacts(
-        request_id="canary", payer_kind="user", payer_id=NOBODY, org_id=None, user_id=NOBODY, key_id="canary",
-        provider="canary", model="canary", endpoint="canary", streamed=False, traceparent="", price_id="",
-        weights=Weights(), input_price=0, cached_input_price=0, output_price=0, currency="USD",
+    Terms(
+        account_id("user", NOBODY, "canary"), Tier("canary", 1000, 1_000_000, 1, 0), Policy(Bucket(1000, 1_000_000)),
+        "canary", str(NOBODY), None,
     ),
+    CANARY_FACTS,
+    orjson.dumps(CANARY_FACTS),
+    (),
+    None,
 )  # fmt: skip
 """One token for a payer who never has any."""
 
@@ -42,10 +50,11 @@ CANARY = Hold(
 class Health:
     """What is wrong now, if anything: asked every half second, so that a look costs nothing."""
 
-    def __init__(self, database: Database, valkey: Valkey, quota: Quota) -> None:
+    def __init__(self, database: Database, valkey: Store, quota: Quota, *, needs_database: bool) -> None:
         self._database = database
         self._valkey = valkey
         self._quota = quota
+        self._needs_database = needs_database
         self._enforced = False
         self.failing: list[str] = ["starting"]
 
@@ -58,7 +67,7 @@ class Health:
     async def _ask(self) -> list[str]:
         failing = []
         try:
-            await self._valkey.call("PING")
+            await self._valkey.ping()
         except StoreUnavailable:
             failing.append("valkey")
         try:
@@ -66,7 +75,8 @@ class Health:
                 await self._database.versions()
                 self._enforced = self._enforced or await self._canary_is_refused()
         except (StoreUnavailable, TimeoutError):
-            failing.append("postgresql")
+            if self._needs_database or not self._enforced:  # Leases serve on without it.
+                failing.append("postgresql")
         if not self._enforced:
             failing.append("quota_enforcement")
         return failing
@@ -74,7 +84,7 @@ class Health:
     async def _canary_is_refused(self) -> bool:
         """Whether an account that has nothing is refused: enforcement is really there."""
         try:
-            await self._quota.reserve(CANARY)
+            await self._quota.admit(CANARY)
         except InsufficientQuota:
             return True
         log.critical("quota.not_enforced")

@@ -7,10 +7,10 @@ gone.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -36,6 +36,9 @@ from gateway.metrics import tally
 from gateway.quota import Demand
 from gateway.valkey_cluster import Store
 
+if TYPE_CHECKING:
+    from uuid import UUID
+
 log = structlog.get_logger("gateway.leases")
 
 LOOK_AGAIN_SECONDS = 0.02
@@ -52,9 +55,13 @@ REMEMBERED = 65_536
 
 @dataclass(slots=True)
 class Burn:
-    """Tokens of the last minute: of the present one, and of the one before as far as it still counts."""
+    """An account's tokens of the last minute: of the present one, and of the one before as far as it still counts.
+
+    ``epoch`` is the latest in which a call of this process was admitted: a purse that is gone was there.
+    """
 
     began: float
+    epoch: int = 0
     tokens: int = 0
     before: int = 0
 
@@ -88,16 +95,42 @@ class _Asked:
 class Supply:
     """What this process asks the ledger for."""
 
-    def __init__(self, database: Database, store: Store, *, generation: int) -> None:
+    def __init__(self, database: Database, store: Store, introduce: Callable[[], Awaitable[None]]) -> None:
+        """``introduce`` makes this process's spool known to the ledger; it raises StoreUnavailable."""
         self._database = database
         self._store = store
-        self.generation = generation
+        self._introduce = introduce
+        self.generation = 1
+        """The ledger's, as far as known: purses of another one are void. Whoever has an old one is told the new one."""
         self._asked: dict[UUID, _Asked] = {}
         self._wanted: dict[UUID, int] = {}
         self._burns: dict[UUID, Burn] = {}
         self._quiet_until: dict[UUID, float] = {}
         self._away_until = 0.0
         self._asking: set[asyncio.Task[None]] = set()
+
+    async def adopt(self, generation: int) -> None:
+        """Spend purses of this generation from now on, if it is a later one.
+
+        A ledger that was restored may not know our spool any more, and would not wait for it: it is told first.
+
+        Raises:
+            StoreUnavailable: it could not be told.
+        """
+        if generation > self.generation:
+            await self._introduce()
+            self.generation = max(self.generation, generation)
+
+    def adopt_soon(self, generation: int) -> None:
+        """The same in the background. If it fails, whoever asks for a lease next learns of it again."""
+        if generation > self.generation:
+            self._spawn(self._try_to_adopt(generation))
+
+    async def _try_to_adopt(self, generation: int) -> None:
+        try:
+            await self.adopt(generation)
+        except StoreUnavailable:
+            log.warning("ledger.generation_not_adopted", generation=generation)
 
     @contextmanager
     def wanting(self, demand: Demand) -> Iterator[None]:
@@ -133,6 +166,7 @@ class Supply:
             self._keep_small()
             burn = self._burns[account] = Burn(now)
         burn.add(demand.amount, now)
+        burn.epoch = admitted.epoch
         if admitted.low and account not in self._asked and now >= self._quiet_until.get(account, 0.0):
             # A purse that cannot be filled is not asked for at every call: PostgreSQL is on no call's way.
             self._quiet_until[account] = now + QUIET_SECONDS
@@ -142,17 +176,21 @@ class Supply:
     def _ask_soon(self, demand: Demand, saw: Refusal) -> _Asked:
         """Ask, in a task: whoever waits may go, and what was given must reach its purse all the same."""
         asked = self._asked[demand.terms.account] = _Asked(demand)
-        task = asyncio.get_running_loop().create_task(self._ask(asked, saw))
+        self._spawn(self._ask(asked, saw))
+        return asked
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
-        return asked
 
     async def _ask(self, asked: _Asked, saw: Refusal) -> None:
         account = asked.demand.terms.account
         try:
             answer = await self._ensure(asked.demand, saw)
             if isinstance(answer, LookAgain):
-                self.generation, asked.looks_again = answer.generation, True
+                asked.looks_again = True
+                await self.adopt(answer.generation)
             else:
                 await self._apply(answer, saw.now_ms)
         except LeakyError as error:
@@ -165,14 +203,18 @@ class Supply:
             asked.done.set()
 
     async def _ensure(self, demand: Demand, saw: Refusal) -> Part | LookAgain:
-        """For all who wait, as far as the account goes; else for the one."""
-        need = self._need(demand, saw)
+        """For all who wait, else as far as the account goes, else for the one. A budget is only some callers' own."""
+        need = self._need(demand, saw, await self._granted_in_purse(saw, demand.terms.account))
         together = self._wanted.get(demand.terms.account, 0)
-        if together > need.amount:
+        while together > need.amount and not need.budgets:
             try:
                 return await self._ensure_once(replace(need, amount=together))
-            except (InsufficientQuota, InsufficientBudget):
-                pass  # There is not enough for all, which says nothing about this one.
+            except InsufficientQuota as short:  # Not enough for all, which says nothing about this one.
+                together = min(short.available, together - 1)
+            except StoreUnavailable as error:
+                if error.__cause__ is not None:
+                    raise
+                break  # A part of what all need is being recovered.
         return await self._ensure_once(need)
 
     async def _ensure_once(self, need: Need) -> Part | LookAgain:
@@ -202,17 +244,25 @@ class Supply:
         else:
             log.warning("lease.part_not_applied", account=str(part.account), epoch=part.epoch, why=str(applied.kind))
 
-    def _need(self, demand: Demand, saw: Refusal) -> Need:
+    async def _granted_in_purse(self, saw: Refusal, account: "UUID") -> int | None:
+        """By which the ledger sees whether a part is still on its way. A purse that lacks a budget does not say it."""
+        if saw.kind is RefusalKind.BUDGET:
+            reply = await self._store.call("HGET", purse_key(account), "gr")
+            return int(reply) if isinstance(reply, bytes) else None
+        return saw.limit or None if saw.kind is RefusalKind.LOW else None
+
+    def _need(self, demand: Demand, saw: Refusal, granted_in_purse: int | None) -> Need:
         terms, facts, burn = demand.terms, demand.facts, self._burns.get(demand.terms.account)
         lacks_budget = saw.kind is RefusalKind.BUDGET
         return Need(
             account=terms.account, payer_kind=facts.payer_kind, payer_id=facts.payer_id, provider=facts.provider,
-            amount=demand.amount, budgets=demand.budgets, run_id=self._store.run_id_of(purse_key(terms.account)),
-            generation=self.generation, seen_epoch=saw.epoch, purse_alive=saw.purse_alive,
+            amount=demand.amount, budgets=demand.budgets, run_id=saw.run_id or demand.run_id,
+            generation=self.generation,
+            seen_epoch=saw.epoch or (0 if burn is None else burn.epoch), purse_alive=saw.purse_alive,
             # A purse that lacks a budget's part was not asked for tokens: if it lacks them too, it says so next.
             available_in_purse=MAX_TOKENS if lacks_budget else saw.available,
             budgets_in_purse={saw.budget: saw.available} if lacks_budget else {},
-            granted_in_purse=(saw.limit or None) if saw.kind is RefusalKind.LOW else None,
+            granted_in_purse=granted_in_purse,
             tier=terms.tier.name, allowances=terms.tier.allowances, quota_cap=terms.tier.quota_cap,
             burn=0 if burn is None else burn.last_minute(time.monotonic()),
         )  # fmt: skip

@@ -11,27 +11,26 @@ from uuid import UUID
 import structlog
 
 from apps.core.errors import LeakyError, StoreUnavailable
-from apps.core.units import Usage
-from gateway import metrics
+from gateway import metrics, settings
 from gateway.control_plane import (
     Admitted,
     Beat,
     ClaimEnd,
     EndedKind,
+    JournalEnding,
     Order,
     Pulse,
     Refusal,
     RefusalKind,
     Settled,
-    Settlement,
     heartbeat_call,
+    purse_key,
     reserve_call,
     settle_call,
 )
-from gateway.control_plane import Ending as JournalEnding
 from gateway.lease_supply import Supply
 from gateway.metrics import tally
-from gateway.quota import DEAD, SWEPT, Demand, Ending, LimitReached, Settle
+from gateway.quota import DEAD, SWEPT, Demand, Ending, LimitReached, Settle, never_begun
 from gateway.spool import Spool, payload_of
 from gateway.valkey_cluster import Store
 
@@ -50,9 +49,7 @@ _MUST_STOP = {Pulse.SWEPT: SWEPT, Pulse.DEAD: DEAD}
 class LeaseQuota:
     """The backend that spends leases."""
 
-    def __init__(
-        self, store: Store, supply: Supply, spool: Spool, *, wait_seconds: float, tombstone_ms: int
-    ) -> None:
+    def __init__(self, store: Store, supply: Supply, spool: Spool, *, wait_seconds: float, tombstone_ms: int) -> None:
         self._store = store
         self._supply = supply
         self._spool = spool
@@ -78,13 +75,15 @@ class LeaseQuota:
         order = Order(
             demand.hold, terms.account, demand.amount, demand.generation, terms.credential, terms.user,
             terms.token_version, demand.facts_json, tuple([budget.id for budget in demand.budgets]), terms.policy,
-            demand.claim,
+            demand.claim, settings.JOURNAL_LIMIT,
         )  # fmt: skip
         try:
             reply = await self._store.call_function(reserve_call(order))
         except StoreUnavailable:  # The hold may have been taken; if so, and if that can be told, it is given back.
             self._take_back(demand, 0)
             raise
+        # Now, not when the ledger is asked: what the answer says of the purse and the time is this server's.
+        demand.run_id = self._store.run_id_of(purse_key(terms.account))
         tally.count(metrics.RESERVES, reply.kind if isinstance(reply, Refusal) else "ok")
         return reply
 
@@ -172,11 +171,6 @@ class LeaseQuota:
         if self._taking_back:
             await asyncio.wait(self._taking_back)
         await self._supply.close()
-
-
-def never_begun(demand: Demand) -> Settlement:
-    """How a call ends that was never sent."""
-    return Settlement(demand.hold, demand.terms.account, 0, Usage(), "aborted", "none", 503, 0)
 
 
 def _beat(demand: Demand, tokens: int) -> Beat:

@@ -1,22 +1,23 @@
 """THE LINE: a proxied call, from its first byte to its booking, top to bottom.
 
-authenticate, parse, plan (model, price, bound), pour and hold, forward, relay while metering, settle. Nothing is held
-before the plan stands; nothing leaves before the hold stands; what has left is booked whatever happens then.
+authenticate, parse, plan (model, price, bound), admit (one round trip: credential, idempotency key, bucket, budgets,
+quota), wait for its turn where the tier shapes, forward, relay while metering, settle. Nothing is held before the plan
+stands; nothing leaves before the hold stands and the spool has it; what has left is booked whatever happens then.
 """
 
 import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from apps.core.errors import AccountSuspended, InsufficientQuota
 from apps.core.http.caller import INFERENCE
-from gateway import errors, relay, settings, strict_json
+from gateway import relay, settings, strict_json
 from gateway.call import CLIENT_CLOSED, Call, failure
 from gateway.control_plane import Upstream
 from gateway.dialects.openai.operations import Operation
 from gateway.exchange import Exchange, Header
+from gateway.idempotency import Attempt, attempt_of
 from gateway.plan import Plan, plan_call
-from gateway.reservations import Reservation
+from gateway.reservations import AnsweredBefore, Reservation
 from gateway.upstream.client import Limits, UpstreamError, UpstreamResponse, UpstreamUnreachable
 from gateway.upstream.origin import Target
 
@@ -36,24 +37,25 @@ async def serve(gateway: "Gateway", exchange: Exchange, operation: Operation) ->
     principal = await gateway.authenticator.principal(exchange, INFERENCE)
     body = strict_json.loads(await exchange.body())
     plan = plan_call(gateway.snapshot, principal, operation, body, datetime.now(UTC))
-    reservation = await _admit(gateway, exchange, plan)
+    try:
+        reservation = await _admit(gateway, exchange, plan, attempt_of(exchange, operation, body))
+    except AnsweredBefore as before:
+        await gateway.answers.replay(exchange, before.account, before.attempt)
+        return
     call = Call(exchange, gateway.reservations, reservation)
     exchange.on_leave(lambda: call.cut(CLIENT_CLOSED))
     try:
+        await call.wait_for_turn()
         await relay.relay(call, await _forward(gateway, call))
     finally:
         call.close()
 
 
-async def _admit(gateway: "Gateway", exchange: Exchange, plan: Plan) -> Reservation:
-    exchange.fields |= {"model": plan.model.name, "provider": plan.provider.slug, "held_tokens": plan.bound.tokens}
-    try:
-        reservation = await gateway.reservations.admit(exchange, plan)
-    except InsufficientQuota as short:
-        raise errors.insufficient_quota(short.needed, short.available, short.held, short.granted) from None
-    except AccountSuspended:
-        raise errors.suspended() from None
-    exchange.fields["reservation_id"] = str(reservation.id)
+async def _admit(gateway: "Gateway", exchange: Exchange, plan: Plan, attempt: Attempt | None) -> Reservation:
+    fields = exchange.fields
+    fields["model"], fields["provider"], fields["held_tokens"] = plan.model.name, plan.provider.slug, plan.bound.tokens
+    reservation = await gateway.reservations.admit(exchange, plan, attempt)
+    fields["reservation_id"] = str(reservation.id)
     return reservation
 
 

@@ -61,8 +61,12 @@ class Completion(msgspec.Struct):
 
     def texts(self) -> list[tuple[int, str]]:
         """Generated text with the index of its choice."""
-        said = ((choice.index, choice.delta or choice.message) for choice in self.choices or ())
-        return [(index, piece) for index, text in said if text for piece in text.texts()]
+        found = []
+        for choice in self.choices or ():
+            said = choice.delta or choice.message
+            if said is not None:
+                found += [(choice.index, piece) for piece in said.texts()]
+        return found
 
 
 _decoder = msgspec.json.Decoder(Completion)
@@ -91,12 +95,17 @@ def trusted_usage(reported: Any, bound: Estimate) -> Usage | None:
 
 def counted_usage(texts: list[tuple[int, str]], bound: Estimate, count: Callable[[str], int] | None) -> Usage:
     """Our own count of what was read: the prompt's bound, and the output's tokens (or bytes) up to its cap."""
+    measure = count or (lambda text: len(text.encode()))
+    output = sum(min(measure(text), bound.output) for _, text in joined(texts))
+    return Usage(input=bound.prompt, output=min(output, bound.output * bound.choices))
+
+
+def joined(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The same text in one piece per choice."""
     by_choice: dict[int, list[str]] = {}
     for index, piece in texts:
         by_choice.setdefault(index, []).append(piece)
-    measure = count or (lambda text: len(text.encode()))
-    output = sum(min(measure("".join(pieces)), bound.output) for pieces in by_choice.values())
-    return Usage(input=bound.prompt, output=min(output, bound.output * bound.choices))
+    return [(index, "".join(pieces)) for index, pieces in by_choice.items()]
 
 
 def _within(value: Any, limit: int) -> int | None:

@@ -41,6 +41,15 @@ CREDENTIAL_VALIDATION = Counter(
 )
 CREDENTIAL_CACHE = Counter("gateway_api_key_cache", "Look-ups in the credential cache.", ("outcome",), registry=OWN)
 BUCKET = Counter("gateway_rate_limit", "Pours into the leaky bucket.", ("outcome",), registry=OWN)
+REFUSALS = Counter("leaky_refusals", "Model calls that a limit refused.", ("provider", "reason"), registry=OWN)
+RESERVES = Counter("leaky_reserves", "Reservations asked of Valkey, by its answer.", ("outcome",), registry=OWN)
+SETTLES = Counter("leaky_settles", "Settlements sent to Valkey, by its answer.", ("outcome",), registry=OWN)
+LEASES = Counter("leaky_lease_requests", "Leases asked of the ledger, by its answer.", ("outcome",), registry=OWN)
+PARTS = Counter("leaky_lease_parts", "Parts of leases sent to purses.", ("kind", "outcome"), registry=OWN)
+TOP_UPS = Counter("leaky_lease_top_ups", "Purses topped up beside the calls, begun.", registry=OWN)
+RESENT = Counter("leaky_spool_resent", "Ends of calls that were sent again.", registry=OWN)
+WAITS = Counter("leaky_shape_waits", "Calls that waited for their turn, by how that ended.", ("outcome",), registry=OWN)
+WAITED_MS = Counter("leaky_shape_wait_ms", "Milliseconds for which calls waited for their turn.", registry=OWN)
 SETTLEMENT_RETRIES = Counter("leaky_settlement_retries", "Settlements that had to be tried again.", registry=OWN)
 UNTRUSTED_USAGE = Counter(
     "leaky_untrusted_usage", "Usages of providers that were not believed.", ("provider",), registry=OWN
@@ -50,6 +59,15 @@ PENDING_SETTLEMENTS = Gauge(
     "leaky_pending_settlements",
     "Settlements not yet in the ledger.",
     multiprocess_mode="livesum",
+    registry=OWN,
+)
+SPOOL_PENDING = Gauge(
+    "leaky_spool_pending", "Calls in spools that the ledger has not.", multiprocess_mode="livesum", registry=OWN
+)
+SPOOL_AGE = Gauge(
+    "leaky_spool_oldest_seconds",
+    "For how long the oldest ended call has waited for the ledger.",
+    multiprocess_mode="livemax",
     registry=OWN,
 )
 CONFIGURATION_CHECKED = Gauge(
@@ -71,7 +89,8 @@ class Tally:
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
         self._times: dict[tuple[str, ...], list[float]] = {}
         self._flushing: asyncio.TimerHandle | None = None
-        self.live_holds = self.pending_settlements = 0
+        self.live_holds = self.pending_settlements = self.spool_pending = 0
+        self.spool_age_s = 0.0
 
     def count(self, counter: Counter, *labels: str, amount: int = 1) -> None:
         """Add to a counter."""
@@ -95,6 +114,8 @@ class Tally:
             _observe_all(REQUESTS.labels(*labels), seconds)
         LIVE_HOLDS.set(self.live_holds)
         PENDING_SETTLEMENTS.set(self.pending_settlements)
+        SPOOL_PENDING.set(self.spool_pending)
+        SPOOL_AGE.set(self.spool_age_s)
 
 
 def _observe_all(histogram: Histogram, seconds: list[float]) -> None:

@@ -172,8 +172,7 @@ async def _relay(exchange: Exchange, route: Route, response: UpstreamResponse) -
     try:
         await exchange.start_stream(response.status, end_to_end(response.headers, dropped))
         while piece := await response.chunk():
-            async with asyncio.timeout(settings.STALL_SECONDS):
-                await exchange.send_piece(piece)
+            await exchange.send_piece(piece)
         await exchange.end_stream()
     except UpstreamError:
         exchange.fields["error"] = "service_broke_off"

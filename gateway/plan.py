@@ -1,9 +1,9 @@
 """From a checked request to what it may cost: model, price, cap, bound. No I/O; refusals here have touched nothing."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import orjson
 
 from apps.core.units import MILLI, Usage, weigh
@@ -17,8 +17,7 @@ from gateway.tokenizer import Count, counter
 MODEL_NAME_LIMIT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A call that may be admitted. ``body`` is what goes upstream, written anew from what was checked."""
 
     principal: Principal

@@ -1,4 +1,4 @@
-"""What a call asks of the quota, and what a backend of it does. Two are behind this: leases, and a row lock per call."""
+"""What a call asks of the quota, and what a backend does about it. There are two: leases, and a row lock per call."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,19 @@ from typing import Protocol
 from uuid import UUID
 
 from apps.core.errors import LeakyError
-from gateway.control_plane import Admitted, Budget, CallFacts, Claim, ClaimEnd, Policy, Refusal, Settled, Settlement, Tier
+from apps.core.units import Usage
+from gateway.control_plane import (
+    Admitted,
+    Budget,
+    CallFacts,
+    Claim,
+    ClaimEnd,
+    Policy,
+    Refusal,
+    Settled,
+    Settlement,
+    Tier,
+)
 
 SWEPT, DEAD = "hold_lost", "revoked"
 """Why a call under way must stop: its hold was ended by others, or its credential has died."""
@@ -31,8 +43,8 @@ class Terms:
 class Demand:
     """A call that asks to be admitted: ``amount`` tokens at most, within its account, its budgets and its tier.
 
-    ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as of
-    the reservation.
+    ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as
+    of the reservation; ``run_id`` that of the server which answered it.
     """
 
     hold: UUID
@@ -43,6 +55,7 @@ class Demand:
     budgets: tuple[Budget, ...]
     claim: Claim | None
     generation: int = 0
+    run_id: str = ""
 
 
 class LimitReached(LeakyError):
@@ -55,7 +68,7 @@ class LimitReached(LeakyError):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ending:
     """How an admitted call ended. ``before_start``: while it waited for its turn, so nothing of it has begun."""
 
@@ -87,3 +100,8 @@ class Quota(Protocol):
         Raises:
             StoreUnavailable
         """
+
+
+def never_begun(demand: Demand) -> Settlement:
+    """How a call ends that was never sent."""
+    return Settlement(demand.hold, demand.terms.account, 0, Usage(), "aborted", "none", 503, 0)

@@ -9,13 +9,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4, uuid5
 
 import orjson
 import structlog
 
 from apps.core.errors import LeakyError
-from apps.core.ids import uuid7
 from gateway import metrics
 from gateway.cache import Cache
 from gateway.errors import ApiError
@@ -42,8 +41,8 @@ class Denied:
     second: int
 
 
-Note = Callable[[UUID, bytes], Awaitable[None]]
-"""Appends to the journal of an account's shard."""
+Note = Callable[[UUID, UUID, bytes], Awaitable[object]]
+"""Appends to the journal of an account's shard; the second id makes it count once."""
 
 
 class Refusals:
@@ -52,6 +51,7 @@ class Refusals:
     def __init__(self, cache: Cache, note: Note) -> None:
         self._cache = cache
         self._note = note
+        self._process = uuid4()
         self._counts: dict[Denied, int] = {}
 
     def add(self, exchange: Exchange, plan: Plan, account: UUID, error: ApiError) -> None:
@@ -69,11 +69,15 @@ class Refusals:
         over = [denied for denied in self._counts if denied.second < now]
         for denied in over:
             try:
-                await self._note(denied.account, _count(denied, self._counts[denied]))
+                await self._note(denied.account, self._id_of(denied), _count(denied, self._counts[denied]))
             except LeakyError as error:
                 log.warning("refusals.not_journalled", counts=len(self._counts), reason=str(error))
                 return
             del self._counts[denied]
+
+    def _id_of(self, denied: Denied) -> UUID:
+        """The same whenever it is asked: a count whose writing was in doubt is written again."""
+        return uuid5(self._process, f"{denied.account}:{denied.reason}:{denied.second}")
 
 
 def _trace(exchange: Exchange, plan: Plan, error: ApiError, now: float) -> bytes:
@@ -91,10 +95,9 @@ def _trace(exchange: Exchange, plan: Plan, error: ApiError, now: float) -> bytes
 
 
 def _count(denied: Denied, count: int) -> bytes:
-    """A kind D entry: its id makes it count once, however often the journal's reader meets it."""
     return orjson.dumps(
         {
-            "id": uuid7(), "payer_kind": denied.payer_kind, "payer_id": denied.payer_id, "provider": denied.provider,
+            "payer_kind": denied.payer_kind, "payer_id": denied.payer_id, "provider": denied.provider,
             "reason": denied.reason, "second": denied.second, "count": count,
         }
     )  # fmt: skip

@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 from typing import NoReturn
 
-from gateway import settings
 from gateway.call import SLOW_CLIENT, Call, failure
+from gateway.control_plane import Admitted
 from gateway.errors import JSON, ApiError, bad_gateway, bad_request, unavailable, upstream_timeout
 from gateway.exchange import Header
 from gateway.metering import Completion, read
@@ -46,7 +46,7 @@ async def _plain(call: Call, response: UpstreamResponse) -> None:
         raise bad_gateway("bad_upstream_response", "The provider's answer was not understood.")
     call.read(completion)
     usage, source = call.usage(completion.usage)
-    cost = call.finish("completed", usage, source, 200)
+    cost = call.finish("completed", usage, source, 200, raw)
     headers = [JSON, *receipt(call), *_passed_on(response), (b"x-charged-tokens", b"%d" % cost)]
     await call.exchange.answer(200, headers, raw)
 
@@ -85,8 +85,7 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> A
             if meter.done:
                 _book(call, meter)
             if passed:
-                async with asyncio.timeout(settings.STALL_SECONDS):
-                    await call.exchange.send_piece(passed)
+                await call.exchange.send_piece(passed)
             if meter.failed:
                 return _stream_error("The provider failed in mid-stream.")
             if meter.done:
@@ -203,12 +202,25 @@ def receipt(call: Call) -> list[Header]:
     """What every answer to an admitted call carries; names of OpenAI's where it has one. Tokens, and Go durations."""
     decision = call.reservation.decision
     return [
+        *_told_of_shaping_and_requests(call.reservation.admitted),
         (b"x-reservation-id", str(call.reservation.id).encode()),
         (b"x-ratelimit-limit-tokens", b"%d" % decision.capacity),
         (b"x-ratelimit-remaining-tokens", b"%d" % decision.remaining),
         (b"x-ratelimit-reset-tokens", go_duration(decision.empty_in_ms)),
         (b"openai-processing-ms", b"%d" % call.elapsed_ms()),
     ]
+
+
+def _told_of_shaping_and_requests(admitted: Admitted) -> list[Header]:
+    """What only calls of some tiers are told: how long they waited for their turn, and their requests per minute."""
+    headers = [(b"x-leaky-wait-ms", b"%d" % admitted.start_in_ms)] if admitted.start_in_ms > 0 else []
+    if (requests := admitted.requests) is not None:
+        headers += [
+            (b"x-ratelimit-limit-requests", b"%d" % requests.limit),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests.remaining),
+            (b"x-ratelimit-reset-requests", go_duration(requests.reset_ms)),
+        ]
+    return headers
 
 
 def go_duration(ms: int) -> bytes:
@@ -231,4 +243,7 @@ def _passed_on(response: UpstreamResponse) -> list[Header]:
 
 
 def _header(response: UpstreamResponse, name: bytes) -> bytes:
-    return next((value for key, value in response.headers if key == name), b"")
+    for key, value in response.headers:
+        if key == name:
+            return value
+    return b""

@@ -1,36 +1,33 @@
-"""Holds of this gateway from admission to settlement: poured and reserved before a call leaves, renewed while it runs,
+"""Reservations of this process, from admission to settlement: taken before a call leaves, renewed while it runs,
 settled in a task that outlives its client.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import structlog
 
-from apps.core.errors import HoldNotFound, InsufficientBudget, StoreUnavailable
-from apps.core.ids import uuid7
-from apps.core.units import Usage
-from gateway import errors, metrics
-from gateway.control_plane import (
-    Bucket,
-    Budget,
-    CallFacts,
-    Decision,
-    Hold,
-    Quota,
-    Settled,
-    Settlement,
-    account_id,
-    adjust_call,
-    bucket_key,
-    pour_call,
+from apps.core.errors import (
+    AccountSuspended,
+    HoldNotFound,
+    InsufficientBudget,
+    InsufficientQuota,
+    LeakyError,
+    StoreUnavailable,
 )
+from gateway import errors, metrics
+from gateway.authentication import subjects_of
+from gateway.control_plane import Admitted, ClaimEnd, Decision, RefusalKind, Settled, Settlement
 from gateway.exchange import Exchange
+from gateway.idempotency import Answers, Attempt
 from gateway.metrics import tally
 from gateway.plan import Plan
-from gateway.valkey import Valkey
+from gateway.quota import Demand, Ending, LimitReached, Quota, Settle
+from gateway.refusals import Refusals
+from gateway.terms import TermsBook, answer_to, answer_to_shortage, demand_of
 
 log = structlog.get_logger("gateway.reservations")
 
@@ -38,146 +35,131 @@ FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
 
 
+class Running(Protocol):
+    """A call under way, as its reservation knows it."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """Whose call it is."""
+
+    def progress(self) -> int:
+        """Tokens that it has come to so far."""
+
+    def cut(self, reason: str) -> None:
+        """End it."""
+
+
 @dataclass(slots=True)
 class Reservation:
-    """A live hold. ``progress`` tells the tokens used so far; ``on_lost`` ends the call when the hold is gone."""
+    """A live hold. ``call`` is who uses it, until it ends and no longer: objects in a ring are dear to free."""
 
-    hold: Hold
+    demand: Demand
     plan: Plan
-    bucket: Bucket
-    key: str
-    decision: Decision
-    progress: Callable[[], int] = lambda: 0
-    on_lost: Callable[[], None] = lambda: None
+    admitted: Admitted
+    attempt: Attempt | None = None
+    call: Running | None = None
     ended: bool = False
 
     @property
     def id(self) -> UUID:
         """The reservation id that the caller sees."""
-        return self.hold.id
+        return self.demand.hold
+
+    @property
+    def decision(self) -> Decision:
+        """What the bucket said."""
+        return self.admitted.decision
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a call ended, for the ledger and the event; see :class:`Settlement` for the words."""
+class AnsweredBefore(LeakyError):
+    """The request was carried out before, under the same idempotency key, and its answer was kept."""
 
-    outcome: str
-    usage: Usage
-    usage_source: str
-    status: int
-    latency_ms: int
-    first_byte_ms: int | None = None
+    code = "answered_before"
+
+    def __init__(self, account: UUID, attempt: Attempt) -> None:
+        super().__init__(attempt.key)
+        self.account, self.attempt = account, attempt
 
 
 class Reservations:
     """All live holds of this process."""
 
-    def __init__(self, quota: Quota, valkey: Valkey, *, renew_seconds: float) -> None:
+    def __init__(self, quota: Quota, refusals: Refusals, answers: Answers, *, renew_seconds: float) -> None:
         self._quota = quota
-        self._valkey = valkey
+        self._refusals = refusals
+        self._answers = answers
         self._renew_seconds = renew_seconds
+        self._terms = TermsBook()
         self._live: dict[UUID, Reservation] = {}
         self._settling: set[asyncio.Task[None]] = set()
 
-    async def admit(self, exchange: Exchange, plan: Plan) -> Reservation:
-        """Pour the bound into the payer's bucket, then hold it in the ledger. All or nothing.
+    async def admit(self, exchange: Exchange, plan: Plan, attempt: Attempt | None = None) -> Reservation:
+        """Ask all limits at once, and hold the bound. All or nothing.
 
         Raises:
-            ApiError: 429 with the limit's name; 400 when the bucket can never hold the call.
-            InsufficientQuota, AccountSuspended, StoreUnavailable
+            ApiError: a limit's refusal, which says which one and when it would pass.
+            AnsweredBefore
+            StoreUnavailable
         """
-        reservation = await self._pour(exchange, plan)
+        demand = demand_of(exchange, plan, self._terms.of(plan), attempt)
         try:
-            await self._quota.reserve(reservation.hold)
-        except StoreUnavailable:
-            self._spawn(self._take_back_unknown(reservation))
-            raise
-        except InsufficientBudget as short:
-            self._spawn(self._adjust(reservation, -plan.bound.tokens))
-            raise errors.key_budget_exceeded(short.needed, short.budget, short.spent, short.held) from None
-        except Exception:  # Refused, or a fault of ours: the ledger holds nothing, so the bucket must not either.
-            self._spawn(self._adjust(reservation, -plan.bound.tokens))
-            raise
-        self._live[reservation.id] = reservation
+            admitted = await self._quota.admit(demand)
+        except (LimitReached, InsufficientQuota, InsufficientBudget) as refused:
+            raise self._refusal(exchange, plan, demand, attempt, refused) from None
+        except AccountSuspended:
+            raise errors.suspended() from None
+        reservation = self._live[demand.hold] = Reservation(demand, plan, admitted, attempt)
         tally.live_holds += 1
         return reservation
 
-    async def _pour(self, exchange: Exchange, plan: Plan) -> Reservation:
-        payer = plan.principal
-        account = account_id(payer.payer_kind, payer.payer_id, plan.provider.slug)
-        bucket = Bucket(capacity=plan.tier.bucket_capacity, leak=plan.tier.leak_rate)
-        key = bucket_key(account)
-        call = pour_call({key: bucket}, plan.bound.tokens)
-        decision = call.decode(
-            await self._valkey.call("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
-        )
-        tally.count(metrics.BUCKET, "allowed" if decision.allowed else "blocked")
-        if not decision.allowed:
-            if not decision.fits_ever:
-                raise errors.too_expensive(plan.bound.tokens, bucket.capacity)
-            raise errors.rate_limited(decision.wait_ms, bucket.capacity)
-        hold = Hold(uuid7(), account, plan.bound.tokens, _facts(exchange, plan), _budgets(plan))
-        return Reservation(hold, plan, bucket, key, decision)
+    def _refusal(
+        self, exchange: Exchange, plan: Plan, demand: Demand, attempt: Attempt | None,
+        refused: LimitReached | InsufficientQuota | InsufficientBudget,
+    ) -> Exception:  # fmt: skip
+        if not isinstance(refused, LimitReached):
+            answer = answer_to_shortage(refused, demand)
+        elif attempt is not None and refused.refusal.kind is RefusalKind.REPLAY and refused.refusal.stored:
+            return AnsweredBefore(demand.terms.account, attempt)
+        else:
+            answer = answer_to(refused.refusal, demand)
+        if answer.limit is not None:
+            self._refusals.add(exchange, plan, demand.terms.account, answer)
+        return answer
 
-    def settle(self, reservation: Reservation, ending: Ending) -> None:
-        """Settle in the background, once; the caller does not wait, and its client may be gone."""
+    def settle(self, reservation: Reservation, ending: Ending, answer: bytes | None = None) -> None:
+        """Settle in the background, once; the caller does not wait, and its client may be gone.
+
+        ``answer`` is what was sent, where an idempotency key may ask for it again.
+        """
         if reservation.ended:
             return
-        reservation.ended = True
+        reservation.ended, reservation.call = True, None
         self._live.pop(reservation.id, None)
         tally.live_holds -= 1
         tally.pending_settlements += 1
-        self._spawn(self._settle(reservation, ending))
+        settle = self._quota.end(reservation.demand, reservation.admitted, ending)
+        self._spawn(self._settle(reservation, ending.settlement, settle, answer))
 
-    async def _settle(self, reservation: Reservation, ending: Ending) -> None:
-        plan = reservation.plan
-        tokens = plan.cost(ending.usage)
-        settlement = Settlement(
-            hold=reservation.id, account=reservation.hold.account, tokens=tokens, usage=ending.usage,
-            outcome=ending.outcome, usage_source=ending.usage_source, status=ending.status,
-            latency_ms=ending.latency_ms, first_byte_ms=ending.first_byte_ms,
-        )  # fmt: skip
+    async def _settle(
+        self, reservation: Reservation, settlement: Settlement, settle: Settle, answer: bytes | None
+    ) -> None:
         try:
-            settled = await self._until_settled(settlement)
-            if settled.first:
-                _count(plan, ending, settled)
-                await self._adjust(reservation, tokens - plan.bound.tokens)
+            if answer is not None and reservation.attempt is not None:
+                account = reservation.demand.terms.account
+                await self._answers.keep(account, reservation.attempt, reservation.id, answer)
+            settled = await _until_settled(reservation.id, settle)
+            if settled is not None and settled.first:
+                _count(reservation.plan, settlement, settled)
         finally:
             tally.pending_settlements -= 1
 
-    async def _until_settled(self, settlement: Settlement) -> Settled:
-        """Try until the ledger has it. If we die before, the hold expires with the progress that it last reported."""
-        delay = FIRST_RETRY_SECONDS
-        while True:
-            try:
-                return await self._quota.settle(settlement)
-            except StoreUnavailable:
-                tally.count(metrics.SETTLEMENT_RETRIES)
-                log.warning("settlement.retry", reservation_id=str(settlement.hold), delay_s=delay)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, LONGEST_RETRY_SECONDS)
-
-    async def _take_back_unknown(self, reservation: Reservation) -> None:
-        """The ledger did not answer: the hold may stand. End it if it does; expiry would, but later."""
-        unused = Settlement(reservation.id, reservation.hold.account, 0, Usage(), "aborted", "none", 503, 0)
-        try:
-            await self._until_settled(unused)
-        except HoldNotFound:
-            log.info("reservation.not_taken", reservation_id=str(reservation.id))
-        await self._adjust(reservation, -reservation.plan.bound.tokens)
-
-    async def _adjust(self, reservation: Reservation, tokens: int) -> None:
-        """Take the unused part of a pour out again (or pour an overrun). A lost adjustment leaks away by itself."""
-        if tokens == 0:
-            return
-        call = adjust_call({reservation.key: reservation.bucket}, tokens)
-        try:
-            await self._valkey.call("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
-        except StoreUnavailable:
-            log.warning("bucket.adjustment_lost", reservation_id=str(reservation.id), tokens=tokens)
+    def claim_end(self, reservation: Reservation, answer: bytes | None) -> ClaimEnd:
+        """What becomes of the idempotency key of a call that has cost something."""
+        kept = answer is not None and reservation.attempt is not None and self._answers.keeps(answer)
+        return ClaimEnd.STORED if kept else ClaimEnd.DONE
 
     async def renew_forever(self) -> None:
-        """Prolong all live holds at each interval, and end the calls whose holds are gone."""
+        """Say at each interval that the calls live and what they have come to, and end those that must not go on."""
         while True:
             await asyncio.sleep(self._renew_seconds)
             try:
@@ -186,18 +168,53 @@ class Reservations:
                 log.warning("renewal.failed", live=len(self._live))
 
     async def _renew(self) -> None:
-        if not self._live:
+        calls = [(r.demand, r.call.progress() if r.call is not None else 0) for r in self._live.values()]
+        if not calls:
             return
-        progress = [(r.hold.account, r.id, r.progress()) for r in self._live.values()]
-        for lost in await self._quota.renew(progress):
-            if reservation := self._live.get(lost):
-                log.warning("hold.lost", reservation_id=str(lost))
-                reservation.on_lost()
+        for hold, reason in (await self._quota.renew(calls)).items():
+            log.warning("hold.lost", reservation_id=str(hold), reason=reason)
+            self._cut(self._live.get(hold), reason)
+
+    def look_again(
+        self, subjects: Collection[str] | None, recheck: Callable[[Exchange], Awaitable[object]], reason: str
+    ) -> None:
+        """Something has changed about these subjects (None: everybody): calls whose credential is dead now are cut."""
+        for reservation in list(self._live.values()):
+            if reservation.call is None:
+                continue
+            if subjects is None or not set(subjects_of(reservation.plan.principal)).isdisjoint(subjects):
+                self._spawn(self._recheck(reservation, recheck, reason))
+
+    async def _recheck(
+        self, reservation: Reservation, recheck: Callable[[Exchange], Awaitable[object]], reason: str
+    ) -> None:
+        call = reservation.call
+        if call is None:
+            return
+        try:
+            await recheck(call.exchange)
+        except StoreUnavailable:
+            log.warning("credential.not_rechecked", reservation_id=str(reservation.id))
+        except errors.ApiError:
+            log.info("credential.died", reservation_id=str(reservation.id), key_id=reservation.plan.principal.key_id)
+            self._cut(reservation, reason)
+
+    @staticmethod
+    def _cut(reservation: Reservation | None, reason: str) -> None:
+        if reservation is not None and reservation.call is not None:
+            reservation.call.cut(reason)
+
+    async def journal_refusals_forever(self, seconds: float) -> None:
+        """Write the counts of refused calls to the journal, again and again."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self._refusals.journal()
 
     async def drain(self, seconds: float) -> None:
-        """Wait until everything is settled, at most ``seconds``; what is left expires in the ledger."""
+        """Wait until everything is settled, at most ``seconds``; what is left is settled by others."""
         if self._settling:
             await asyncio.wait(self._settling, timeout=seconds)
+        await self._refusals.journal()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -210,26 +227,26 @@ class Reservations:
             log.error("settlement.failed", exc_info=task.exception())
 
 
-def _count(plan: Plan, ending: Ending, settled: Settled) -> None:
+async def _until_settled(hold: UUID, settle: Settle) -> Settled | None:
+    """Try until it is settled; None when there is no such hold. If we die before, others settle it, or it expires."""
+    delay = FIRST_RETRY_SECONDS
+    while True:
+        try:
+            return await settle()
+        except HoldNotFound:
+            log.warning("settlement.unknown_hold", reservation_id=str(hold))
+            return None
+        except StoreUnavailable:
+            tally.count(metrics.SETTLEMENT_RETRIES)
+            log.warning("settlement.retry", reservation_id=str(hold), delay_s=delay)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST_RETRY_SECONDS)
+
+
+def _count(plan: Plan, settlement: Settlement, settled: Settled) -> None:
     provider = plan.provider.slug
-    tally.count(metrics.CALLS, provider, ending.outcome)
+    tally.count(metrics.CALLS, provider, settlement.outcome)
     tally.count(metrics.TOKENS, provider, plan.model.name, amount=settled.charged)
-    tally.count(metrics.USAGE_SOURCE, provider, ending.usage_source)
+    tally.count(metrics.USAGE_SOURCE, provider, settlement.usage_source)
     if settled.absorbed:
         tally.count(metrics.ABSORBED, provider, amount=settled.absorbed)
-
-
-def _budgets(plan: Plan) -> tuple[Budget, ...]:
-    payer = plan.principal
-    return () if payer.budget is None else (Budget(payer.budget_id, payer.budget),)
-
-
-def _facts(exchange: Exchange, plan: Plan) -> CallFacts:
-    payer, price = plan.principal, plan.price
-    return CallFacts(
-        request_id=exchange.request_id, payer_kind=payer.payer_kind, payer_id=payer.payer_id, org_id=payer.org_id,
-        user_id=payer.user_id, key_id=payer.key_id, provider=plan.provider.slug, model=plan.model.name,
-        endpoint=plan.operation.name, streamed=plan.streamed, traceparent=exchange.trace.traceparent(),
-        price_id=price.id, weights=price.weights, input_price=price.input_price,
-        cached_input_price=price.cached_input_price, output_price=price.output_price, currency=price.currency,
-    )  # fmt: skip

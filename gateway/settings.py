@@ -42,17 +42,50 @@ STALL_SECONDS = environment.number(
 DRAIN_SECONDS = environment.number(
     "GATEWAY_DRAIN_SECONDS", 60, "How long a stop waits for calls and settlements under way.", minimum=0, maximum=3600
 )
+QUOTA_BACKEND = environment.choice(
+    "QUOTA_BACKEND",
+    "leases",
+    "Where calls are held: in Valkey, from leases; or in PostgreSQL, by a row lock each (slow, for emergencies).",
+    options=("leases", "postgres"),
+)
+LEASE_WAIT_SECONDS = environment.number(
+    "GATEWAY_LEASE_WAIT_SECONDS",
+    3,
+    "How long a call whose account has no lease may wait for one (503 after it).",
+    minimum=0.1,
+    maximum=60,
+)
+SPOOL_DIR = environment.text(
+    "GATEWAY_SPOOL_DIR",
+    "",
+    "Directory on a local disk in which gateways keep what the ledger has not yet; those of one ledger may share it. "
+    "Empty: leaky-spool in the system's directory for temporary files.",
+)
+JOURNAL_LIMIT = environment.integer(
+    "GATEWAY_JOURNAL_LIMIT",
+    15_625,
+    "Entries that may wait in a shard's journal for the ledger before calls of its accounts are refused (503).",
+    minimum=100,
+    maximum=10_000_000,
+)
+SPOOL_RESEND_SECONDS = environment.number(
+    "GATEWAY_SPOOL_RESEND_SECONDS",
+    15,
+    "What the ledger has not after this time is settled again.",
+    minimum=0.2,
+    maximum=600,
+)
 HOLD_SECONDS = environment.number(
     "GATEWAY_HOLD_SECONDS",
     60,
-    "Life of a hold between renewals; a dead gateway's holds end after it.",
+    "Life of a hold in PostgreSQL between renewals; a dead gateway's holds end after it.",
     minimum=0.2,
     maximum=3600,
 )
 RENEW_SECONDS = environment.number(
     "GATEWAY_RENEW_SECONDS",
     10,
-    "Interval at which live holds are renewed with their progress.",
+    "Interval at which live holds are renewed with their progress; also, at most, until calls of a dead key are cut.",
     minimum=0.1,
     maximum=600,
 )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -13,7 +13,8 @@ from apps.core.errors import StoreUnavailable
 from gateway import access_log, cors, errors, health, line, metrics, models, passthrough, service_errors, settings
 from gateway.dialects.openai.operations import CHAT, EMBEDDINGS
 from gateway.errors import ApiError
-from gateway.exchange import ClientGoneError, Exchange, Receive, Send, check_head
+from gateway.exchange import ClientGoneError, Exchange, check_head
+from gateway.server.request import Request
 from gateway.services import Route, route_of
 
 if TYPE_CHECKING:
@@ -28,9 +29,17 @@ _MODEL_PREFIX = "/v1/models/"
 _PREFLIGHT = "preflight"
 
 
-async def handle(gateway: "Gateway", scope: dict[str, Any], receive: Receive, send: Send) -> None:
+def _outcome(status: int) -> str:
+    return "SUCCESS" if status < 400 else "CLIENT_ERROR" if status < 500 else "SERVER_ERROR"
+
+
+_STATUS_LABELS = {status: (str(status), _outcome(status)) for status in (0, *range(100, 600))}
+"""A status as the metrics' labels say it; 0 of a call that ended without one."""
+
+
+async def handle(gateway: "Gateway", request: Request) -> None:
     """Answer one request, whatever it is."""
-    exchange = Exchange(scope, receive, send, asyncio.get_running_loop().time())
+    exchange = Exchange(request, asyncio.get_running_loop().time())
     route = "unmatched"
     try:
         check_head(exchange.headers)
@@ -98,12 +107,11 @@ async def _answer(exchange: Exchange, error: ApiError) -> None:
 def _record(exchange: Exchange, route: str) -> None:
     seconds = asyncio.get_running_loop().time() - exchange.started
     status = exchange.status
-    outcome = "SUCCESS" if status < 400 else "CLIENT_ERROR" if status < 500 else "SERVER_ERROR"
-    metrics.tally.time(seconds, "api-gateway", exchange.method, route, str(status), outcome)
-    access_log.write(
-        time=time.time(), request_id=exchange.request_id, trace_id=exchange.trace.trace_id, method=exchange.method,
-        route=route, status=status, duration_ms=round(seconds * 1000, 3), **exchange.fields,
-    )  # fmt: skip
+    metrics.tally.time(seconds, "api-gateway", exchange.method, route, *_STATUS_LABELS[status])
+    access_log.write({
+        "time": time.time(), "request_id": exchange.request_id, "trace_id": exchange.trace.trace_id,
+        "method": exchange.method, "route": route, "status": status, "duration_ms": round(seconds * 1000, 3),
+    } | exchange.fields)  # fmt: skip
 
 
 async def _chat(gateway: "Gateway", exchange: Exchange) -> None:

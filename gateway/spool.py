@@ -1,8 +1,8 @@
 """The spool of this process: what it has admitted and what became of that, until the ledger has it.
 
 Valkey may lose what it has acknowledged, and a gateway may die at any moment. What either of them forgets, the other
-tells: a line goes to the file when a call is admitted and one when it has ended, and what the ledger's mark does not cover
-is settled again, by this process or by the one that adopts its file.
+tells: a line goes to the file when a call is admitted and one when it has ended, and what the ledger's mark does not
+cover is settled again, by this process or by the one that adopts its file.
 
     ["A", wall ms, boot ms, hold, account, epoch, generation, amount, policy, budgets, claim, facts]    admitted
     ["P", [[hold, tokens], …]]                                                                          so far
@@ -17,14 +17,17 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import structlog
 
 from apps.core.errors import StoreUnavailable
 from apps.core.units import Usage
 from gateway.control_plane import (
+    TOMBSTONE_MS,
     Admitted,
     Bucket,
     ClaimEnd,
     Ended,
+    JournalEnding,
     Mark,
     Mode,
     Policy,
@@ -32,10 +35,11 @@ from gateway.control_plane import (
     Strategy,
     shard_of,
 )
-from gateway.control_plane import Ending as JournalEnding
 from gateway.quota import Demand
 from gateway.spool_book import Book, position_of
 from gateway.spool_file import Line, SpoolFile
+
+log = structlog.get_logger("gateway.spool")
 
 ROTATE_BYTES = 16 * 1024 * 1024
 """A file larger than this, of which most is covered, is written anew with what is not."""
@@ -50,6 +54,8 @@ class Spool:
         self.file = file
         self.id = file.path.stem
         self.book: Book[JournalEnding] = Book(call_ms=call_ms, resend_ms=resend_ms)
+        self.is_registered = False
+        """Whether the ledger knows of it, and so will wait for it."""
         self._lines: dict[UUID, bytes] = {}
         self._kept = 0
 
@@ -57,8 +63,10 @@ class Spool:
         """Keep that a call was admitted, before it leaves.
 
         Raises:
-            StoreUnavailable: it cannot be kept; the call must not leave.
+            StoreUnavailable: it cannot be kept, or the ledger would not wait for it; the call must not leave.
         """
+        if not self.is_registered:
+            raise StoreUnavailable("the ledger does not know this process's spool yet")
         terms, now = demand.terms, boot_ms()
         line = orjson.dumps(
             [

@@ -8,10 +8,12 @@ import re
 
 import orjson
 
-from gateway.metering import CONTRADICTORY, Completion, read
+from gateway.metering import CONTRADICTORY, Completion, joined, read
 from gateway.upstream.sse import data_of
 
 DONE = b"[DONE]"
+MOST_PIECES = 16
+"""Of generated text, before they are joined: a word costs a hundred bytes on its own, and thousands of streams wait."""
 
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 """Inside a JSON string a quote is escaped, so these bytes can only be a member of the object."""
@@ -23,11 +25,12 @@ class StreamMeter:
     ``began`` is set once an event was part of an answer; until then the provider has not answered at all.
     """
 
-    __slots__ = ("_client_asked", "_total", "began", "done", "failed", "texts", "usage")
+    __slots__ = ("_client_asked", "_joined", "_total", "began", "done", "failed", "texts", "usage")
 
     def __init__(self, *, client_asked_usage: bool) -> None:
         self._client_asked = client_asked_usage
         self._total: object = None
+        self._joined = 0
         self.began = False
         self.done = False
         self.failed = False
@@ -53,6 +56,9 @@ class StreamMeter:
 
     def _meter(self, event: bytes, chunk: Completion) -> bytes:
         self.texts += chunk.texts()
+        if len(self.texts) - self._joined >= MOST_PIECES:
+            self.texts[self._joined :] = joined(self.texts[self._joined :])
+            self._joined = len(self.texts)
         if chunk.usage is not None:
             self._take(chunk)
         if self._client_asked:

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any, Never
 
+import orjson
+
 from gateway.errors import ApiError, bad_request
 
 MAX_DEPTH = 64
@@ -25,6 +27,24 @@ def loads(raw: bytes) -> dict[str, Any]:
     """
     if not raw:
         raise bad_request("The body is empty: object expected.", code="invalid_request_error")
+    if not _may_be_large(raw) and (value := _unambiguous(raw)) is not None:
+        return value
+    return _checked(raw)
+
+
+def _unambiguous(raw: bytes) -> dict[str, Any] | None:
+    """The object, if the text is the one way in which it is written: then no key came twice, nothing was lost.
+
+    That is how official clients write, and a seventh of the work. None says nothing about the text.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) and orjson.dumps(value) == raw else None
+
+
+def _checked(raw: bytes) -> dict[str, Any]:
     text = _decode(raw)
     if _may_be_large(raw):
         _check_depth(text)

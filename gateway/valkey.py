@@ -15,64 +15,21 @@ grows in front of a dead store.
 import asyncio
 import logging
 import ssl
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-import hiredis
-
 from apps.core.errors import ConfigurationError, LeakyError, StoreUnavailable
+from gateway.valkey_connection import Argument, Connection, FunctionCall, Reply, ValkeyReplyError, pack
+
+__all__ = ["Argument", "FunctionCall", "Reply", "Valkey", "ValkeyReplyError"]
 
 log = logging.getLogger(__name__)
 
-Argument: TypeAlias = bytes | str | int
-Reply: TypeAlias = "bytes | int | list[Reply] | LeakyError | None"
-"""What Valkey answers. An error can only be a part of a list; on its own it is raised."""
-
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-
-_pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
 CONNECT_SECONDS = 1.0
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.01, 0.5
-SECOND_LOOK_SECONDS = 0.02
-
-NOT_NOW = {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
-"""First words of replies by which the server says that it cannot serve anybody now."""
-
-
-class ValkeyReplyError(LeakyError):
-    """Valkey refused the command itself: a fault of ours, not of the store's health."""
-
-    code = "store_refused"
-
-    @property
-    def word(self) -> str:
-        """The first word of the reply, which names the kind of error: ``NOSCRIPT``, ``WRONGPASS``, ``ERR``…"""
-        return str(self).partition(" ")[0]
-
-
-class FunctionCall(Protocol[T_co]):
-    """One run of a function of the library; ``args`` lack the ``run_id``, which the connection puts before them."""
-
-    @property
-    def function(self) -> str:
-        """The function's name."""
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """All keys that it touches; on a cluster of one slot."""
-
-    @property
-    def args(self) -> Sequence[Argument]:
-        """What follows the ``run_id``."""
-
-    @property
-    def decode(self) -> Callable[[object], T_co]:
-        """Reads the reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,120 +43,6 @@ class _Server:
     tls: ssl.SSLContext | None
 
 
-class _Connection(asyncio.Protocol):
-    """One TCP connection from made to lost, and the calls in flight on it, oldest first."""
-
-    def __init__(self, timeout_s: float, max_pending: int, on_lost: "Callable[[_Connection], None]") -> None:
-        self._loop = asyncio.get_running_loop()
-        self._timeout_s, self._max_pending, self._on_lost = timeout_s, max_pending, on_lost
-        self._transport: asyncio.Transport | None = None
-        self._reader = hiredis.Reader(protocolError=StoreUnavailable, replyError=_error_of)
-        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
-        self._unsent: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._suspect: asyncio.Future[Reply] | None = None
-        self.run_id = ""
-        self.lost = False
-        self.closed = asyncio.Event()
-
-    def send(self, command: bytes) -> asyncio.Future[Reply]:
-        """Queue a packed command for this tick's write. The future may be cancelled; its reply is then thrown away.
-
-        Raises:
-            StoreUnavailable: too many calls wait already.
-        """
-        if self.lost or len(self._waiting) >= self._max_pending:
-            raise StoreUnavailable(
-                "the connection to Valkey is lost" if self.lost else "too many calls wait for Valkey"
-            )
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(command)
-        future: asyncio.Future[Reply] = self._loop.create_future()
-        deadline = self._loop.time() + self._timeout_s
-        self._waiting.append((future, deadline))
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check_oldest)
-        return future
-
-    def send_function(self, call: FunctionCall[object]) -> asyncio.Future[Reply]:
-        """Queue a run of a function. Raises as :meth:`send`."""
-        return self.send(_pack(("FCALL", call.function, len(call.keys), *call.keys, self.run_id, *call.args)))
-
-    def drop(self, reason: str) -> None:
-        """Close at once and fail all calls in flight: nobody knows any more which reply would be whose."""
-        if self.lost:
-            return
-        self.lost = True
-        if self._transport is not None:
-            self._transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._unsent.clear()
-        for future, _ in self._waiting:
-            if not future.done():
-                future.set_exception(StoreUnavailable(reason))
-        self._waiting.clear()
-        self._on_lost(self)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of asyncio."""
-        self._transport = cast("asyncio.Transport", transport)
-        if self.lost:
-            self._transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Of asyncio."""
-        self.drop(f"Valkey closed the connection ({exc or 'end of file'})")
-        self.closed.set()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand each complete reply to the caller that has waited longest."""
-        self._reader.feed(data)
-        try:
-            # False means "not complete yet": RESP2 has no boolean that could be mistaken for it.
-            while not self.lost and (reply := self._reader.gets()) is not False:
-                self._deliver(reply)
-        except StoreUnavailable:
-            self.drop("Valkey does not speak its protocol")
-
-    def _deliver(self, reply: Reply) -> None:
-        if not self._waiting:
-            self.drop("Valkey answered what nobody asked")
-            return
-        future, _ = self._waiting.popleft()
-        if future.done():
-            return
-        if isinstance(reply, LeakyError):
-            future.set_exception(reply)
-        else:
-            future.set_result(reply)
-
-    def _flush(self) -> None:
-        if self._unsent and self._transport is not None:
-            self._transport.write(b"".join(self._unsent))
-            self._unsent.clear()
-
-    def _check_oldest(self) -> None:
-        """One timer for all calls: they share one timeout, so the oldest is the first to be late.
-
-        Late calls are looked at twice, with a turn of the loop between. If it was this process that stood still, they
-        were written late, or their replies have been lying in the socket: that turn reads them.
-        """
-        self._timer = None
-        if not self._waiting:
-            return
-        oldest, deadline = self._waiting[0]
-        now = self._loop.time()
-        if now < deadline:
-            self._timer = self._loop.call_at(deadline, self._check_oldest)
-        elif oldest is self._suspect:
-            self.drop(f"Valkey did not answer within {self._timeout_s * 1000:.0f} ms")
-        else:
-            self._suspect = oldest
-            self._timer = self._loop.call_later(SECOND_LOOK_SECONDS, self._check_oldest)
-
-
 class Valkey:
     """A client of one server. Made by :meth:`connect`, ended by :meth:`close`."""
 
@@ -207,7 +50,7 @@ class Valkey:
         self._server, self._timeout_s, self._max_pending = server, timeout_s, max_pending
         self._wanted = connections
         self._library = library
-        self._live: list[_Connection] = []
+        self._live: list[Connection] = []
         self._turn = 0
         self._reconnecting: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -260,7 +103,7 @@ class Valkey:
         Raises:
             StoreUnavailable: it cannot be sent.
         """
-        return self._next().send(_pack(args))
+        return self._next().send(pack(args))
 
     async def call_function(self, call: FunctionCall[T], *, asking: bool = False) -> T:
         """Run a function of the library; a server that has lost the library gets it, once.
@@ -279,10 +122,10 @@ class Valkey:
         await _load(connection, self._library)
         return call.decode(await self._run(connection, call, asking))
 
-    async def _run(self, connection: _Connection, call: FunctionCall[object], asking: bool) -> Reply:  # noqa: FBT001
+    async def _run(self, connection: Connection, call: FunctionCall[object], asking: bool) -> Reply:  # noqa: FBT001
         if not asking:
             return await connection.send_function(call)
-        _, reply = await asyncio.gather(connection.send(_pack(("ASKING",))), connection.send_function(call))
+        _, reply = await asyncio.gather(connection.send(pack(("ASKING",))), connection.send_function(call))
         return reply
 
     async def ping(self) -> None:
@@ -297,7 +140,7 @@ class Valkey:
         """The ``run_id`` of the process that has this key."""
         return self.run_id
 
-    def _next(self) -> _Connection:
+    def _next(self) -> Connection:
         if not self._live:
             raise StoreUnavailable("no connection to Valkey")
         self._turn += 1
@@ -320,7 +163,7 @@ class Valkey:
         Raises:
             ValkeyReplyError, StoreUnavailable
         """
-        connection = _Connection(self._timeout_s, self._max_pending, self._on_lost)
+        connection = Connection(self._timeout_s, self._max_pending, self._on_lost)
         try:
             await _dial(self._server, connection)
             run_id = await _greet(self._server, connection)
@@ -332,7 +175,7 @@ class Valkey:
         self.run_id = connection.run_id = run_id
         self._live.append(connection)
 
-    def _on_lost(self, connection: _Connection) -> None:
+    def _on_lost(self, connection: Connection) -> None:
         if connection not in self._live:
             return
         self._live.remove(connection)
@@ -357,7 +200,7 @@ class Valkey:
                 return
 
 
-async def _dial(server: _Server, connection: _Connection) -> None:
+async def _dial(server: _Server, connection: Connection) -> None:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -366,12 +209,12 @@ async def _dial(server: _Server, connection: _Connection) -> None:
         raise StoreUnavailable(f"no connection to Valkey: {error or 'it took too long'}") from error
 
 
-async def _greet(server: _Server, connection: _Connection) -> str:
+async def _greet(server: _Server, connection: Connection) -> str:
     """Log in, choose the database; returns the server's ``run_id``."""
     if server.credentials:
-        await connection.send(_pack(("AUTH", *server.credentials)))
-    await connection.send(_pack(("SELECT", server.database)))
-    info = await connection.send(_pack(("INFO", "server")))
+        await connection.send(pack(("AUTH", *server.credentials)))
+    await connection.send(pack(("SELECT", server.database)))
+    info = await connection.send(pack(("INFO", "server")))
     if connection.lost:
         raise StoreUnavailable("Valkey closed the connection after the greeting")
     text = cast("bytes", info).decode()
@@ -379,10 +222,10 @@ async def _greet(server: _Server, connection: _Connection) -> str:
     return lines["run_id"]
 
 
-async def _load(connection: _Connection, library: str) -> None:
+async def _load(connection: Connection, library: str) -> None:
     """Give the server the library. Its name has the hash of its text, so one that is there already is the same."""
     try:
-        await connection.send(_pack(("FUNCTION", "LOAD", library)))
+        await connection.send(pack(("FUNCTION", "LOAD", library)))
     except ValkeyReplyError as error:
         if "already exists" not in str(error):
             raise
@@ -396,8 +239,3 @@ def _server(url: str) -> _Server:
     credentials = tuple(unquote(word) for word in (parts.username, parts.password) if word)
     tls = ssl.create_default_context() if parts.scheme == "rediss" else None
     return _Server(parts.hostname, parts.port or 6379, int(database), credentials, tls)
-
-
-def _error_of(text: str) -> LeakyError:
-    """An error reply as an exception: the store's trouble, or a refusal of what we sent."""
-    return StoreUnavailable(text) if text.partition(" ")[0] in NOT_NOW else ValkeyReplyError(text)

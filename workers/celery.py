@@ -48,7 +48,7 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
-    include=["workers.tasks.watch", "workers.tasks.orders", "workers.tasks.accounts", "workers.tasks.quotas"],
+    include=["workers.tasks.watch", "workers.tasks.accounts", "workers.tasks.orders", "workers.tasks.quotas"],
     loops="workers.loops:LOOPS",
 )
 app.steps["worker"].add("workers.bootsteps:RunLoops")

@@ -14,7 +14,8 @@ class CredentialRecord:
     ``kind`` is ``api_key``, ``jwt`` (first-party) or ``oauth2``. ``id`` names it without giving it away: a key's id, a
     session's, a client's. ``org_id`` is the organisation it is bound to. None in ``allowed_models`` and
     ``allowed_networks`` means all, in ``budget`` (tokens) none. Keys that replaced one another share the budget that
-    ``budget_id`` names.
+    ``budget_id`` names. ``token_version`` is what a token carries, None for a key: below its user's, the token is
+    dead.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class CredentialRecord:
     budget: int | None = None
     budget_id: str = ""
     expires_at: datetime | None = None
+    token_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,10 @@ def find_access(claims: AccessClaims) -> CredentialRecord:
     if claims.kind == JWT:
         if not Session.objects.filter(pk__in=_uuids(claims.session_id), user=user, ended_at=None).exists():
             raise InvalidCredential
-        return CredentialRecord(JWT, claims.session_id, user.pk, roles, claims.scopes, expires_at=claims.expires_at)
+        return CredentialRecord(
+            JWT, claims.session_id, user.pk, roles, claims.scopes, expires_at=claims.expires_at,
+            token_version=claims.token_version,
+        )  # fmt: skip
     return _of_client(claims, roles)
 
 
@@ -145,7 +148,7 @@ def _of_client(claims: AccessClaims, roles: tuple[str, ...]) -> CredentialRecord
     own = client.user_id == claims.subject
     return CredentialRecord(
         OAUTH2, claims.client_id, claims.subject, roles, claims.scopes, org_id=client.org_id if own else None,
-        client_id=claims.client_id, expires_at=claims.expires_at,
+        client_id=claims.client_id, expires_at=claims.expires_at, token_version=claims.token_version,
     )  # fmt: skip
 
 

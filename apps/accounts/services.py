@@ -11,6 +11,7 @@ from django.db.models import DurationField, F, Value
 from django.db.models.functions import Least, Now
 
 from apps.accounts import keys
+from apps.accounts.deaths import announce_dead
 from apps.accounts.domain import KeyEnded, ScopesWidened, TooManyKeys
 from apps.accounts.models import ApiKey, Role, User
 from apps.accounts.selectors import good_keys, pepper, roles_of
@@ -117,6 +118,7 @@ def revoke_api_keys(key_ids: Collection[str]) -> int:
         return 0
     ApiKey.objects.filter(pk__in=before).update(revoked_at=Now())
     touch(CREDENTIALS, *(f"key:{key_id}" for key_id in before))
+    announce_dead(*before)
     for key in ApiKey.objects.filter(pk__in=before).order_by("pk"):
         record("api_key.revoked", _key_subject(key), before[key.pk], _key_state(key))
     return len(before)

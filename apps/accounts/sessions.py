@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from oauth2_provider.models import RefreshToken
 
+from apps.accounts.deaths import announce_dead, announce_version
 from apps.accounts.domain import Visitor
 from apps.accounts.models import Grant, Session, User
 from apps.audit.api import Subject, record
@@ -49,6 +50,7 @@ def end_session(user_id: UUID, session_id: UUID, *, reason: str = "") -> bool:
     if ended:
         record("session.ended", _subject(session_id), {"user": str(user_id)}, None, reason=reason)
         touch(CREDENTIALS, f"session:{session_id}")
+        announce_dead(str(session_id))
     return bool(ended)
 
 
@@ -73,6 +75,8 @@ def raise_token_version(user_id: UUID) -> None:
     """End the access tokens of a user; their sessions stand and can get new ones."""
     User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
     touch(CREDENTIALS, f"user:{user_id}")
+    if (version := User.objects.values_list("token_version", flat=True).filter(pk=user_id).first()) is not None:
+        announce_version(user_id, version)
 
 
 def purge_sessions() -> int:

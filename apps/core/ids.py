@@ -12,8 +12,9 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _one_at_a_time = threading.Lock()
 _latest = 0
 
-_RANDOM_BITS = 74
-_RAND_B_BITS = 62
+_RANDOM = ~(0xF << 76 | 0b11 << 62) & ((1 << 80) - 1)
+"""The lower 80 bits but for version and variant."""
+_MARKS = 0x7 << 76 | 0b10 << 62
 
 
 def uuid7() -> UUID:
@@ -29,10 +30,8 @@ def uuid7() -> UUID:
 
 
 def _version_7() -> int:
-    random = int.from_bytes(os.urandom(10), "big") & ((1 << _RANDOM_BITS) - 1)
-    rand_a, rand_b = random >> _RAND_B_BITS, random & ((1 << _RAND_B_BITS) - 1)
-    value = (time.time_ns() // 1_000_000) << 80
-    return value | 0x7 << 76 | rand_a << 64 | 0b10 << _RAND_B_BITS | rand_b
+    random = int.from_bytes(os.urandom(10), "big")
+    return time.time_ns() // 1_000_000 << 80 | random & _RANDOM | _MARKS
 
 
 def request_id(offered: str | None) -> str:

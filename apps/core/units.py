@@ -26,7 +26,7 @@ class Weights:
     output: int = MILLI
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Usage:
     """Provider tokens of one call. ``cached_input`` is a part of ``input``, ``reasoning`` a part of ``output``."""
 

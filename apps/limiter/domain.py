@@ -125,7 +125,7 @@ class State:
     updated_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Decision:
     """Whether a pour fitted.
 

@@ -22,7 +22,7 @@ class Claim:
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Order:
     """A call that asks to be admitted: at most ``amount`` tokens, against all limits of ``policy`` and each budget.
 
@@ -44,7 +44,7 @@ class Order:
     journal_limit: int = JOURNAL_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Requests:
     """Requests per minute: the limit, how many more would be admitted now, and in how many ms all would be."""
 
@@ -53,7 +53,7 @@ class Requests:
     reset_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Admitted:
     """The call may start in ``start_in_ms``. ``low``: less than half of what the purse had after its last part is left.
 
@@ -139,7 +139,7 @@ class ClaimEnd(StrEnum):
     FREE = "free"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ending:
     """A call that ended, having used ``actual`` tokens. All but ``actual`` and what follows is as it was admitted.
 
@@ -173,7 +173,7 @@ class EndedKind(StrEnum):
     NOTED = "noted"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Ended:
     """What a hold came to, and where the journal has it: the identity of the journal and the id of the entry."""
 

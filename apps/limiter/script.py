@@ -61,7 +61,7 @@ class Library:
         return f"leaky_{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Call(Generic[T]):
     """One ``FCALL function numkeys *keys run_id *args``: ``run_id`` is what the connection read when it connected.
 

@@ -7,7 +7,6 @@ from apps.orgs.domain import (
     Standing,
     Tier,
     budgets_of,
-    window_start,
 )
 from apps.orgs.memberships import accept_invitation, join
 from apps.orgs.selectors import (
@@ -40,5 +39,4 @@ __all__ = [
     "standing_for",
     "tier_of",
     "tiers",
-    "window_start",
 ]

@@ -145,6 +145,7 @@ class Principal:
     a key's id, else a session's or a client's. ``bound_org_id`` is the organisation that the credential itself is bound
     to; ``org_id`` the one that pays. ``allowed_networks`` None: every address. ``budget`` in tokens, None: none;
     keys with one ``budget_id`` share it. ``member_limits`` are the user's in the organisation that pays.
+    ``token_version`` is what a token carries, None for a key.
     It holds until ``expires_at``, when the credential or the payer's tier ends (None: neither does), and until
     credentials or tiers change.
     """
@@ -166,6 +167,7 @@ class Principal:
     budget: int | None = None
     budget_id: str = ""
     member_limits: tuple[MemberLimit, ...] = ()
+    token_version: int | None = None
 
 
 def window_start(window: str, now: datetime) -> date:

@@ -76,6 +76,7 @@ def principal_of(credential: str | AccessClaims, org_id: UUID | None = None) -> 
         budget=found.budget,
         budget_id=found.budget_id,
         member_limits=limits,
+        token_version=found.token_version,
     )
 
 

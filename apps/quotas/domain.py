@@ -29,7 +29,7 @@ Allowance = tuple[str, str, int]
 """Provider, window (``day``, ``week``, ``month``) and tokens, as a tier has it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class CallFacts:
     """What is known of a call before it leaves; it goes into the usage event as it is."""
 
@@ -82,7 +82,7 @@ class Hold:
     quota_cap: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Settlement:
     """How a call ended. ``tokens`` is what it costs (weighted); ``usage`` what the provider's side used.
 
@@ -102,7 +102,7 @@ class Settlement:
     finished_by: str = field(default="gateway")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Settled:
     """What a settlement did, in tokens: ``charged + released = held``, unless the call overran its hold.
 

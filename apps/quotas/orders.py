@@ -6,8 +6,10 @@ twice. What is to be taken and is out with calls is asked back, and taken as it 
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid5
 
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Sum
@@ -15,14 +17,17 @@ from django.db.models.functions import Abs, Now
 
 from apps.audit.api import State, Subject, record, state_of
 from apps.core.acting import actor
-from apps.core.errors import Conflict, Refused
+from apps.core.errors import Conflict, Refused, StoreUnavailable
 from apps.core.ids import uuid7
 from apps.core.units import MAX_TOKENS
 from apps.quotas import domain, services
 from apps.quotas.domain import Code
 from apps.quotas.models import Account, Order, Transfer
+from apps.quotas.recalls import recall
 from apps.quotas.selectors import balance
 from apps.quotas.transactions import ledger_transaction
+
+_log = structlog.get_logger(__name__)
 
 GRANT, REVOKE, CORRECT = Order.Kind.GRANT, Order.Kind.REVOKE, Order.Kind.CORRECT
 
@@ -241,10 +246,19 @@ def _take(wanted: Order) -> tuple[Order.Status, str]:
     if not rest:
         return Order.Status.DONE, ""
     if account.leased + account.held and not _is_older(wanted, PURSUIT):
+        transaction.on_commit(partial(_ask_back, wanted.account_id, rest))
         return Order.Status.APPROVED, f"{rest:,} tokens are out with calls and will be taken as they come back"
     if not wanted.moved:
         raise ValueError("there was nothing to take")
     return Order.Status.DONE, f"{rest:,} tokens had been spent before they could be taken"
+
+
+def _ask_back(account: UUID, tokens: int) -> None:
+    """Have the quota store give back what no call has reserved; if it does not answer, the next pursuit asks again."""
+    try:
+        recall(account, tokens)
+    except StoreUnavailable:
+        _log.warning("orders.recall_failed", account=str(account), exc_info=True)
 
 
 def _is_older(wanted: Order, age: timedelta) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -38,8 +40,7 @@ class Origin:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Timeouts in seconds, sizes in bytes."""
 
     connect: float = 5.0

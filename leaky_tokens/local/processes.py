@@ -94,6 +94,7 @@ def _gateways(place: Place, ports: Ports, environment: Mapping[str, str]) -> lis
     own = {
         "GATEWAY_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(ports.gateway),
+        "GATEWAY_SPOOL_DIR": environment.get("GATEWAY_SPOOL_DIR", str(place.file("spool"))),
         "GATEWAY_SERVICES": ",".join(f"{name}={ports.urls()['services']}" for name in BEHIND_THE_GATEWAY),
         "PROMETHEUS_MULTIPROC_DIR": str(place.file("metrics")),
     }

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx
+from django.conf import settings
 
 from apps.accounts import api as accounts
+from apps.limiter.api import Limiter, shard_of
 from apps.quotas import api as quotas
 
 T = TypeVar("T")
@@ -38,9 +40,15 @@ class Payer:
         return account
 
     def settled(self) -> quotas.Account:
-        """The account once no call of it is under way any more."""
-        eventually(lambda: self.balance().held == 0)
+        """The account once no call of it is under way any more, and the ledger has what became of them."""
+        eventually(self.is_at_rest)
         return self.balance()
+
+    def is_at_rest(self) -> bool:
+        """Nothing is held, neither in PostgreSQL nor in Valkey, and nothing waits to be booked."""
+        with Limiter(settings.QUOTA_REDIS_URL) as limiter:
+            purse, mark = limiter.purse(self.account), limiter.mark(shard_of(self.account))
+        return self.balance().held == 0 and mark.drained and (purse is None or purse.reserved == 0)
 
 
 def open_payer(*, tokens: int, provider: str = "openai") -> Payer:

@@ -72,12 +72,22 @@ class RawCall:
 
 
 async def send(
-    gateway_url: str, payer: Payer, *, tokens: int, stream: bool = True, orders: Mapping[str, str | int] | None = None
+    gateway_url: str,
+    payer: Payer,
+    *,
+    tokens: int,
+    cap: int | None = None,
+    stream: bool = True,
+    orders: Mapping[str, str | int] | None = None,
+    idempotency_key: str | None = None,
 ) -> RawCall:
-    """Send a chat call for ``tokens`` tokens; ``orders`` are the stub's, without their ``x-stub-``."""
+    """Send a chat call that generates ``tokens`` tokens and may generate ``cap``, which is as many unless it is given.
+
+    ``orders`` are the stub's, without their ``x-stub-``.
+    """
     address = urlsplit(gateway_url)
     request_id = f"raw-{uuid4().hex}"
-    body = json.dumps({"model": "gpt-4o-mini", "messages": PROMPT, "stream": stream, "max_tokens": tokens})
+    body = json.dumps({"model": "gpt-4o-mini", "messages": PROMPT, "stream": stream, "max_tokens": cap or tokens})
     headers = {
         "host": address.netloc,
         "authorization": f"Bearer {payer.key}",
@@ -86,6 +96,7 @@ async def send(
         "x-request-id": request_id,
         "x-stub-tokens": str(tokens),
         **{f"x-stub-{name}": str(value) for name, value in (orders or {}).items()},
+        **({"idempotency-key": idempotency_key} if idempotency_key else {}),
     }
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -185,6 +185,7 @@ def test_61_each_choice_is_held(caller: Caller) -> None:
 
     usage = answer.json()["usage"]
     assert len(answer.json()["choices"]) == 3
+    caller.payer.settled()
     hold = Hold.objects.get(account_id=caller.payer.account)
     assert hold.amount == usage["prompt_tokens"] + 3 * 5
     assert caller.payer.settled().spent == usage["total_tokens"] == hold.amount

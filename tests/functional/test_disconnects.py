@@ -57,7 +57,7 @@ def test_who_leaves_a_stream_pays_for_what_was_read(gateway_url: str, oracle: Or
     assert account.held == 0
     charges = [charge_of(client, oracle) for client in left]
     assert account.spent == sum(charges)
-    assert account.available + account.spent == account.granted
+    assert account.available + account.leased + account.spent == account.granted
 
 
 def charge_of(left: Left, oracle: Oracle) -> int:

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
 from uuid import UUID
 
 import httpx
 import pytest
 from django.db import connections
 
-from gateway.control_plane import Database, Hold, RowLockQuota, Settled, Settlement
+from gateway.control_plane import LIBRARY, Admitted, Database
 from gateway.health import Health
+from gateway.quota import Demand, Ending, Settle
+from gateway.row_locks import RowLockQuota
 from gateway.valkey import Valkey
 from tests.functional.payers import eventually
 
@@ -23,16 +26,17 @@ class OpenDoor:
     """A quota backend that was never wired up: it admits everybody."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Queue[Hold]()
+        self.asked = asyncio.Queue[Demand]()
 
-    async def reserve(self, hold: Hold) -> None:
-        await self.asked.put(hold)
+    async def admit(self, demand: Demand) -> Admitted:
+        await self.asked.put(demand)
+        return cast("Admitted", None)
 
-    async def renew(self, progress: Sequence[tuple[UUID, UUID, int]]) -> set[UUID]:
-        raise NotImplementedError(progress)
+    def end(self, demand: Demand, admitted: Admitted, ending: Ending) -> Settle:
+        raise NotImplementedError(demand, admitted, ending)
 
-    async def settle(self, settlement: Settlement) -> Settled:
-        raise NotImplementedError(settlement)
+    async def renew(self, live: Sequence[tuple[Demand, int]]) -> Mapping[UUID, str]:
+        raise NotImplementedError(live)
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ async def stores(committed: None) -> AsyncIterator[tuple[Database, Valkey]]:
         database = Database(1, timeout_s=5)
         opened.callback(database.close)
         opened.push_async_callback(database.run, connections.close_all)
-        valkey = await Valkey.connect(os.environ["QUOTA_REDIS_URL"], timeout_s=1)
+        valkey = await Valkey.connect(os.environ["QUOTA_REDIS_URL"], timeout_s=1, library=LIBRARY.text)
         opened.push_async_callback(valkey.close)
         yield database, valkey
 
@@ -56,7 +60,7 @@ async def watching(health: Health) -> AsyncIterator[None]:
 
 async def test_a_gateway_that_admits_everybody_never_becomes_ready(stores: tuple[Database, Valkey]) -> None:
     quota = OpenDoor()
-    health = Health(*stores, quota)
+    health = Health(*stores, quota, needs_database=True)
 
     async with watching(health):
         for _ in range(LOOKS):
@@ -66,7 +70,7 @@ async def test_a_gateway_that_admits_everybody_never_becomes_ready(stores: tuple
 
 
 async def test_a_gateway_that_refuses_who_has_nothing_becomes_ready(stores: tuple[Database, Valkey]) -> None:
-    health = Health(*stores, RowLockQuota(stores[0], hold_ms=1000))
+    health = Health(*stores, RowLockQuota(stores[1], stores[0], hold_ms=1000), needs_database=True)
 
     async with watching(health):
         assert await asyncio.to_thread(eventually, lambda: not health.failing), health.failing

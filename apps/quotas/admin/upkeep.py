@@ -1,16 +1,20 @@
 """What keeps the ledger right and may need a person: spools, entries that could not be booked, closing of leases."""
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin, messages
+from django.db import DatabaseError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import display
 
 from apps.core.acting import actor
 from apps.core.console import ask_first, ending, identifier, to_rows
-from apps.quotas import control, spools
+from apps.core.errors import LeakyError
+from apps.quotas import control, dead_events, spools
 from apps.quotas.admin.ledger import LedgerAdmin, as_uuid
 from apps.quotas.models import Control, DeadEvent, Spool
 
@@ -131,6 +135,7 @@ class DeadEventAdmin(UpkeepAdmin):
         ("Decision", {"fields": ["parked_at", "decided_at", "why"]}),
     ]
     readonly_fields = ("state_label", "account", "content", "why")
+    actions: ClassVar = ["replay", "discard"]
 
     @display(
         description="state",
@@ -157,3 +162,32 @@ class DeadEventAdmin(UpkeepAdmin):
     def why(self, event: DeadEvent) -> str:
         """What the decision said."""
         return event.reason or "-"
+
+    @admin.action(description="Replay: book them after all", permissions=["act"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[DeadEvent]) -> HttpResponse | None:
+        """Book entries once what kept them out was put right, after asking why."""
+        effect = "Each entry is booked as if it had just come. One that cannot be booked still stays parked."
+        if page := ask_first(self, request, queryset, "Replay these events?", effect, reason_needed=True):
+            return page
+        for event in queryset:
+            self._decide(request, event, dead_events.replay_dead_event, "Booked")
+        return None
+
+    @admin.action(description="Discard", permissions=["act"])
+    def discard(self, request: HttpRequest, queryset: QuerySet[DeadEvent]) -> HttpResponse | None:
+        """Let entries go, after asking why."""
+        effect = "What these entries tell of is not charged to anybody. This cannot be undone."
+        if page := ask_first(self, request, queryset, "Discard these events?", effect, reason_needed=True):
+            return page
+        for event in queryset:
+            self._decide(request, event, dead_events.discard_dead_event, "Discarded")
+        return None
+
+    def _decide(self, request: HttpRequest, event: DeadEvent, decision: Callable[[UUID, str], None], done: str) -> None:
+        """Do it, and say what became of it."""
+        try:
+            decision(event.id, actor().reason)
+        except (LeakyError, DatabaseError, LookupError, ValueError, TypeError) as error:
+            self.message_user(request, f"{event}: {error}", messages.ERROR)
+        else:
+            self.message_user(request, f"{done}: {event}", messages.SUCCESS)

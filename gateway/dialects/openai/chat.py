@@ -120,6 +120,7 @@ OPAQUE = ("tools", "functions", "response_format")
 OPAQUE_IN_MESSAGE = ("tool_calls", "function_call", "refusal", "tool_call_id", "audio")
 """What providers turn into prompt by rules of their own. A token is a byte at least, so its bytes bound it."""
 
+_OPAQUE = frozenset(OPAQUE)
 MEDIA = ("image_url", "input_audio")
 
 
@@ -150,10 +151,13 @@ def prompt(body: dict[str, Any]) -> Prompt:
     """What there is to count in a request: text exactly, the rest by what bounds it."""
     texts: list[str] = []
     names = media = 0
-    opaque = [body[field] for field in OPAQUE if body.get(field)]
+    opaque = [] if _OPAQUE.isdisjoint(body) else [body[field] for field in OPAQUE if body.get(field)]
     for message in body["messages"]:
         texts.append(message["role"])
         content = message.get("content")
+        if isinstance(content, str) and len(message) == 2:  # nearly all messages are this and no more
+            texts.append(content)
+            continue
         if isinstance(content, str):
             texts.append(content)
         elif content:

@@ -48,7 +48,7 @@ def lease() -> Lease:
 @pytest.fixture
 def spool() -> str:
     name = f"gateway-{uuid4().hex}"
-    report_spool(name, "host-1", oldest_age_ms=2_500, pending=7)
+    report_spool(name, "host-1", oldest_age_ms=2_500, pending=7, as_of=register_spool(name, "host-1"))
     return name
 
 
@@ -155,6 +155,18 @@ def test_dead_events_are_found_and_read(operator: Client, parked: DeadEvent) -> 
     assert parked.pk in _found(operator, "deadevent", state__exact="PARKED")
     page = operator.get(f"/admin/quotas/deadevent/{parked.pk}/change/").content.decode()
     assert all(word in page for word in ("no such hold", "journal-1", "Uw==", "PARKED"))
+
+
+@pytest.mark.parametrize(("action", "state"), [("discard", "DISCARDED"), ("replay", "PARKED")])
+def test_dead_events_are_decided_on_with_a_reason(operator: Client, parked: DeadEvent, action: str, state: str) -> None:
+    row = str(parked.pk)
+    assert "Yes, do it" in _act(operator, "deadevent", action, row, confirmed=False)
+    assert "Yes, do it" in _act(operator, "deadevent", action, row, reason="")
+    said = _act(operator, "deadevent", action, row)
+    parked.refresh_from_db()
+    assert parked.state == state, "what cannot be booked still stays parked"
+    assert ("Discarded: 7 1-1" in said) == (state == "DISCARDED")
+    assert Entry.objects.filter(subject_id=row).count() == (1 if state == "DISCARDED" else 0)
 
 
 @pytest.mark.parametrize("name", ["lot", "lease"])

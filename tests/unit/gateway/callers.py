@@ -1,7 +1,6 @@
 """An authenticator without a network: requests made of headers, and a database that counts what it is asked."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +15,8 @@ from gateway.authentication import Authenticator
 from gateway.control_plane import AccessClaims, Principal
 from gateway.exchange import Exchange
 from gateway.freshness import Freshness
+from gateway.server.request import Head, Request
+from tests.unit.gateway.door import Wire
 
 TRUST = Trust("leaky-tokens-auth", "https://gateway.example", "leaky-tokens")
 SIGNING = RSAKey.generate_key(2048, {"kid": "k1"}, private=True, auto_kid=False)
@@ -24,8 +25,7 @@ KEYS = {"k1": PublishedKey("k1", RSAKey.import_key(SIGNING.as_dict(private=False
 
 def exchange(*headers: tuple[bytes, bytes], path: str = "/v1/models", peer: str = "203.0.113.7") -> Exchange:
     """A request with these headers."""
-    scope = {"method": "GET", "path": path, "query_string": b"", "client": (peer, 1), "headers": list(headers)}
-    return Exchange(scope, _nothing, _nothing, 0.0)
+    return Exchange(Request(Wire(), Head("GET", path, path.encode(), b"", peer, list(headers))), 0.0)
 
 
 def bearer(credential: str, *headers: tuple[bytes, bytes], **others: Any) -> Exchange:
@@ -78,7 +78,3 @@ class Directory:
 def verify(token: str) -> AccessClaims:
     """As a gateway does it, with :data:`KEYS`."""
     return verify_access_token(token, KEYS, TRUST, datetime.now(UTC))
-
-
-async def _nothing(*_message: Iterable[object]) -> Any:
-    return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -15,6 +16,7 @@ from gateway.control_plane import Principal
 from gateway.errors import unauthorized
 from gateway.exchange import Exchange
 from gateway.passthrough import Services
+from gateway.server.request import Head, Header, Line, Request
 from gateway.upstream.client import Origin
 
 USER, ORG = UUID(int=7), UUID(int=8)
@@ -66,6 +68,56 @@ class Answer:
         return dict(orjson.loads(self.body))
 
 
+class Wire:
+    """A connection whose client reads everything."""
+
+    default_headers: tuple[tuple[bytes, bytes], ...] = ()
+    drained = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def write(self, data: bytes) -> None:
+        """Nobody listens."""
+
+    def stop_reading(self) -> None:
+        """It does not."""
+
+    def read_on(self) -> None:
+        """It does."""
+
+    def finish(self, request: Request) -> None:
+        """It stays open."""
+
+
+class Recorded(Request):
+    """A request that keeps what it is answered."""
+
+    def __init__(self, line: Line, head: Head, pieces: asyncio.Queue[bytes]) -> None:
+        super().__init__(line, head)
+        self._pieces = pieces
+        self.recorded = Answer()
+
+    def answer(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        self.begin(status, headers)
+        self.send(b"" if self.head.method == "HEAD" else body)
+        self.end()
+
+    def begin(self, status: int, headers: Sequence[Header]) -> None:
+        super().begin(status, headers)
+        self.recorded.status, self.recorded.headers = status, list(headers)
+
+    def send(self, piece: bytes) -> None:
+        super().send(piece)
+        self.recorded.pieces.append(piece)
+        self._pieces.put_nowait(piece)
+
+    def end(self) -> None:
+        super().end()
+        self.recorded.whole = True
+
+
 class Door:
     """What the shell needs of a gateway for calls that it passes on."""
 
@@ -81,29 +133,19 @@ class Door:
         query: bytes = b"", raw_path: bytes | None = None,
     ) -> Answer:  # fmt: skip
         """Send a request; when ``leave`` is set, the client leaves."""
-        answer = Answer()
-        arriving = [{"type": "http.request", "body": body, "more_body": False}]
+        raw_path = path.encode() if raw_path is None else raw_path
+        head = Head(method, path, raw_path, query, "192.0.2.7", [(b"host", HOST), *headers])
+        request = Recorded(Wire(), head, self.pieces)
+        request.feed(body)
+        request.feed_end()
+        leaving = asyncio.create_task(self._leave(request))
+        await shell.handle(cast("Any", self), request)
+        leaving.cancel()
+        return request.recorded
 
-        async def receive() -> dict[str, Any]:
-            if arriving:
-                return arriving.pop()
-            await self.leave.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                answer.status, answer.headers = message["status"], message["headers"]
-                return
-            answer.pieces.append(message["body"])
-            self.pieces.put_nowait(message["body"])
-            answer.whole = not message.get("more_body", False)
-
-        scope = {
-            "type": "http", "method": method, "path": path, "query_string": query, "client": ("192.0.2.7", 4000),
-            "raw_path": path.encode() if raw_path is None else raw_path, "headers": [(b"host", HOST), *headers],
-        }  # fmt: skip
-        await shell.handle(cast("Any", self), scope, receive, send)
-        return answer
+    async def _leave(self, request: Request) -> None:
+        await self.leave.wait()
+        request.lose()
 
 
 @dataclass(frozen=True, slots=True)

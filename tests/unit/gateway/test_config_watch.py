@@ -36,7 +36,7 @@ class Changes:
         if self.breaks_off:
             raise StoreUnavailable("broken off")
         self.snapshots += 1
-        return Snapshot(dict(self.now), EMPTY, {}, {}, TRUST)
+        return Snapshot(dict(self.now), EMPTY, {}, {}, TRUST, 1)
 
 
 class Gateway:
