@@ -26,6 +26,7 @@ class Bookkeeper:
 
     def book(self, entries: Sequence[Entry]) -> None:
         """Book entries in their order; what is booked already changes nothing."""
+        self.ledger.postgres.moved = True
         for entry in entries:
             if entry.account is not None:
                 self._book(self.ledger.tables, entry, entry.account)

@@ -38,9 +38,9 @@ class Checks:
 
     def _check_ledger(self) -> None:
         postgres = self.simulation.postgres
-        if not postgres.changed:
+        if not postgres.moved:
             return
-        postgres.changed = False
+        postgres.moved = False
         self._check_budgets()
         out: Counter[UUID] = Counter()
         for lease in postgres.tables.leases.values():

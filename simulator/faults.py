@@ -182,7 +182,6 @@ def lose_disk(simulation: "Simulation") -> None:
 def _write_off(simulation: "Simulation", lost: list[SpoolFile]) -> Steps[None]:
     for spool in lost:
         simulation.ledger.end_spool(spool.id)
-        simulation.postgres.changed = True
         for hold in spool.admitted:
             if hold not in simulation.oracle.booked:
                 simulation.oracle.forgive(hold)

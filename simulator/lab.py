@@ -157,7 +157,6 @@ class Lab:
     def drain_without_mark(self) -> None:
         """A drainer dies between its commit and the mark."""
         self.simulation.bookkeeper.book(data.journal(self.primary.twin, self.account.shard, 100))
-        self.simulation.postgres.changed = True
         self.watch()
 
     def recall(self, tokens: int, *, unknown_commits: int = 0) -> None:

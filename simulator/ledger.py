@@ -59,6 +59,7 @@ class Ledger:
     def grant(self, account: UUID, tokens: int) -> None:
         """Give an account tokens."""
         row = self.tables.accounts.setdefault(account, AccountRow())
+        self.postgres.moved = True
         row.granted += tokens
         row.available += tokens
         self.oracle.grant(account, tokens)
@@ -66,7 +67,7 @@ class Ledger:
     def refund(self, account: UUID, tokens: int) -> int:
         """Take back up to so many of the tokens that are free; returns how many."""
         row = self.tables.accounts[account]
-        taken = min(tokens, row.available)
+        taken, self.postgres.moved = min(tokens, row.available), True
         row.available -= taken
         row.refunded += taken
         self.oracle.grant(account, -taken)
@@ -118,7 +119,7 @@ class Ledger:
         return lease
 
     def _give(self, account: AccountRow, lease: LeaseRow, decision: Decision) -> Part:
-        tokens, opens = decision.tokens, bool(decision.opens)
+        tokens, opens, self.postgres.moved = decision.tokens, bool(decision.opens), True
         account.available -= tokens
         account.leased += tokens
         lease.granted += tokens
@@ -182,8 +183,8 @@ class Ledger:
         return lease.expires_tick <= self.tables.tick
 
     def is_used(self, lease: LeaseRow) -> bool:
-        """Whether a call or a part has used it since it was last prolonged."""
-        return lease.used_at > self.postgres.clock() - (FIGURES.lease_ms - FIGURES.renew_ms)
+        """Whether a call or a part has used it since it was last prolonged; one in the future is a mistake."""
+        return 0 <= self.postgres.clock() - lease.used_at < FIGURES.lease_ms - FIGURES.renew_ms
 
     def renew(self, key: tuple[UUID, int], part: PartRow | None) -> Part | None:
         """Prolong an OPEN lease; its purse may have the part already. None: it is not OPEN any more."""
@@ -233,7 +234,7 @@ class Ledger:
             budgets.release(self.tables, (lease.account, lease.epoch))
 
     def _close(self, lease: LeaseRow) -> None:
-        left = lease.granted - lease.settled - lease.returned
+        left, self.postgres.moved = lease.granted - lease.settled - lease.returned, True
         account = self.tables.accounts[lease.account]
         account.leased -= left
         account.available += left
@@ -260,7 +261,7 @@ class Ledger:
 
     def restore(self, tables: Tables) -> None:
         """An older state of the database comes back, and with it a new generation."""
-        lost, self.postgres.tables = self.tables, tables
+        lost, self.postgres.tables, self.postgres.moved = self.tables, tables, True
         for account, row in tables.accounts.items():
             was = lost.accounts[account]
             self.oracle.grant(account, row.granted - row.refunded - was.granted + was.refunded)

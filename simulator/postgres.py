@@ -120,13 +120,16 @@ class Tables:
 
 @dataclass(eq=False, slots=True)
 class Postgres:
-    """The server: when it is away, what its clock says, and how likely a commit stays unknown to its caller."""
+    """The server: when it is away, what its clock says, and how likely a commit stays unknown to its caller.
+
+    ``moved``: tokens have moved since the books were last looked at.
+    """
 
     world: World
     unknown: float = 0.0
     unanswered: int = 0
     away_until: int = 0
-    changed: bool = True
+    moved: bool = True
     offset_ms: int = 0
     tables: Tables = field(default_factory=Tables)
 
@@ -144,7 +147,6 @@ class Postgres:
         if self.away_until > self.world.now:
             raise StoreUnavailable("PostgreSQL is away")
         result = work()
-        self.changed = True
         if self.unanswered or (self.unknown and self.world.chance(self.unknown)):
             self.unanswered = max(self.unanswered - 1, 0)
             self.world.fault("commit unknown")

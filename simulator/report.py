@@ -46,7 +46,6 @@ COUNTED = (
     "top-ups",
     "recalls",
     "refunds",
-    "leases doubted",
     "leases closed",
     "entries booked",
     "booked late",

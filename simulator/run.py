@@ -13,7 +13,7 @@ from simulator.world import Steps, World
 BUSY_MS = 10 * 60_000
 """How long calls and faults come."""
 
-PURCHASE_MS = 150_000
+PURCHASE_MS = 240_000
 
 REST_MS = FIGURES.lease_ms + 2 * FIGURES.call_ms + 2 * FIGURES.quarantine_passes * FIGURES.pass_ms + 600_000
 """How long everything may take to come to rest after that."""

@@ -49,7 +49,7 @@ def profile_of(rng: Random) -> Profile:
     def sometimes(most: float) -> float:
         return rng.random() * most if rng.random() < 0.4 else 0.0
 
-    share = rng.choice((0.0, 0.15, 0.4, 0.8))
+    share = rng.choice((0.1, 0.3, 0.5, 0.8))
     return Profile(
         accounts=rng.randint(1, 3),
         shards=rng.randint(1, 2),
@@ -128,6 +128,7 @@ class Simulation:
         """Start every process, and the faults of the profile."""
         for actor in self.actors():
             actor.start()
+        self.world.spawn(self.supervisor, self.valkeys.write_through())
         for fault in self.profile.faults:
             self.world.spawn(self.supervisor, steps_of(fault, self))
 

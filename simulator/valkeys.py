@@ -24,6 +24,8 @@ FLUSH = "FLUSHALL"
 OTHER_VERSION = "01d0a1d0"
 """Of a library that is loaded beside ours, as during an upgrade; the Twin takes both for the same."""
 
+CATCH_UP_MS = 4_000
+
 LATENCY_MS = (1, 40)
 LATEST_MS = 160_000
 """How long a message may be under way at most."""
@@ -195,14 +197,22 @@ class Valkeys:
         yield from ()
 
     def fsync(self) -> None:
-        """The disk has everything up to now."""
-        for server in self.servers:
-            if server.alive:
-                server.durable = server.point()
+        """The disk has everything up to now; with ``appendfsync always`` it has that anyway."""
+        if self.primary.alive and not self.always:
+            self.primary.durable = self.primary.point()
 
     def replicate(self) -> None:
         """The replica has everything up to now; later writes it does not have yet."""
         self.replica = self.primary.point()
+
+    def write_through(self) -> Steps[None]:
+        """Now and then the disk catches up, and the replica: what is lost in between is a few seconds' work."""
+        while True:
+            yield int(self.world.rng.expovariate(1 / CATCH_UP_MS)) + 1
+            if self.world.chance(0.5):
+                self.fsync()
+            else:
+                self.replicate()
 
     def restart(self, *, power_loss: bool, away_ms: int) -> None:
         """The primary dies and comes back with what its disk has: all, unless the power failed between two fsyncs."""

@@ -188,7 +188,9 @@ def _prolong(worker: Worker, lease: LeaseRow, again: PartRow | None) -> Steps[bo
 def _confirm(worker: Worker, part: PartRow) -> Steps[None]:
     """Learn whether a part is in its purse. One that opened its epoch is looked for, any other is sent again."""
     simulation = worker.simulation
-    lease = simulation.postgres.tables.leases[part.account, part.epoch]
+    lease = simulation.postgres.tables.leases.get((part.account, part.epoch))
+    if lease is None:
+        return
     if part.opens:
         if (yield from _own_purse(worker, lease)) is None:
             yield from _doubt(worker, lease)
