@@ -19,7 +19,7 @@ from tests.integration.quotas.payers import entries, facts, funded_account
 from tests.integration.quotas.purses import Call, drained, filled, limiter, swept
 from tests.integration.quotas.threads import at_once
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 
 def events_of(hold: UUID) -> list[OutboxEvent]:

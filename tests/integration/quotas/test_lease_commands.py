@@ -19,7 +19,7 @@ from tests.integration.quotas.needs import as_owner, leases_of
 from tests.integration.quotas.payers import funded_account
 from tests.integration.quotas.purses import Call, drained, filled, limiter
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 
 def run(command: str, *arguments: str) -> str:

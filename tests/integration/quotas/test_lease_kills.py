@@ -15,7 +15,7 @@ from tests.integration.quotas.payers import entries, funded_account
 from tests.integration.quotas.purses import Call, drained, filled, limiter
 from tests.integration.quotas.test_kills import _blocked, _killed_while_waiting, _until_free
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 BEFORE = {
     "the hold": "LOCK TABLE quotas_hold IN SHARE MODE",

@@ -181,7 +181,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert {row["state"] for row in leases_of(self.account)} <= {"CLOSED"}
 
 
-@pytest.mark.usefixtures("committed")
+@pytest.mark.usefixtures("without_loops", "committed")
 def test_any_sequence_on_the_real_stores() -> None:
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ from tests.integration.quotas.needs import as_owner, leased, leases_of, need_of,
 from tests.integration.quotas.payers import entries, funded_account
 from tests.integration.quotas.threads import at_once
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 
 def test_the_first_need_opens_an_epoch_of_the_present_generation() -> None:

@@ -37,7 +37,7 @@ from tests.integration.quotas.needs import as_owner, leased, leases_of, topped_u
 from tests.integration.quotas.payers import entries, funded_account
 from tests.integration.quotas.purses import Call, applied, drained, filled, limiter, swept
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 HOUR = "interval '1 hour'"
 
