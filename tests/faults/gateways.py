@@ -13,7 +13,7 @@ from leaky_tokens.local.place import ROOT
 from leaky_tokens.local.ports import free_port
 from tests.functional.payers import eventually
 
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 class GatewayProcess:

@@ -106,8 +106,9 @@ def test_nothing_is_oversold_whatever_the_quota_store_does(site: Site, fault: Fa
     check(site, load.calls)
 
 
-@on_both
+@on_leases
 def test_nothing_is_oversold_when_a_gateway_freezes_and_goes_on(site: Site) -> None:
+    """Row locks do not promise this: they sell again what a frozen gateway held, and the house bears the rest."""
     with Load(site.urls(), some_poor_payers()) as load:
         load.runs_well()
         site.gateways[0].freeze()

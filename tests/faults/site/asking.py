@@ -69,5 +69,7 @@ class Caller:
 def calling(gateway_url: str, payer: Payer) -> Iterator[Caller]:
     """A client of a gateway, for a while."""
     caller = Caller(gateway_url, payer)
-    yield caller
-    caller.close()
+    try:
+        yield caller
+    finally:
+        caller.close()
