@@ -6,7 +6,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
-T := tests/architecture+tests/unit+tests/integration tests/functional+tests/contract+tests/browser+tests/faults
+T := tests/architecture+tests/unit+tests/integration+tests/simulator tests/functional+tests/contract+tests/browser+tests/faults
 PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile --no-loadscope-reorder
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
@@ -50,6 +50,10 @@ test: install-dev ## Unit, integration, functional, architecture, faults, browse
 		echo "$(PYTEST) -m 'not long' $$(echo $$part | tr + ' ') $(ARGS)"; \
 		$(PYTEST) -m "not long" $$(echo $$part | tr + ' ') $(ARGS) || status=$$?; \
 	done; exit $$status
+
+.PHONY: simulate
+simulate: install-dev ## The accounting protocol under faults; SEEDS=20000, or ARGS="--seed 7 --trace" for one again
+	@$(BIN)/python -m simulator --seeds $(or $(SEEDS),500) $(ARGS)
 
 test-long: install-dev ## The races, repeated in full
 	$(BIN)/python -m pytest -p tests.report -m long --timeout 1800 $(ARGS)
