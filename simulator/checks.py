@@ -114,7 +114,7 @@ class Checks:
             uncharged = call.generated - charged
             if uncharged < 0:
                 raise Violation(f"{call} was charged {charged}")
-            if charged + absorbed < min(call.reported, call.generated) and call.id not in oracle.forgiven:
+            if charged + absorbed < min(call.reported, call.generated, call.amount) and call.id not in oracle.forgiven:
                 raise Violation(f"{call} had reported {call.reported} tokens and was charged {charged}")
             counts["uncharged"] += uncharged
             if call.id in oracle.forgiven:
@@ -132,6 +132,7 @@ class Checks:
             counts["since heartbeat"] += uncharged
             return 0
         counts["lost"] += uncharged > 0
+        counts["unexplained"] += uncharged
         return uncharged
 
 

@@ -183,8 +183,7 @@ def _write_off(simulation: "Simulation", lost: list[SpoolFile]) -> Steps[None]:
     for spool in lost:
         simulation.ledger.end_spool(spool.id)
         for hold in spool.admitted:
-            if hold not in simulation.oracle.booked:
-                simulation.oracle.forgive(hold)
+            simulation.oracle.forgive(hold)
     yield from ()
 
 

@@ -66,6 +66,7 @@ def lines_of(total: Total, seconds: float) -> list[str]:
         ("  known: written off, restored, absorbed", _share(counts["known loss"], truth)),
         ("  known: since a dead gateway's last heartbeat", _share(counts["since heartbeat"], truth)),
         ("overcharged", _share(counts["overcharged"], truth)),
+        ("uncharged for no known reason", _share(counts["unexplained"], truth)),
         ("calls lost without a trace", f"{counts['lost']:,}"),
         ("seeds that oversold or failed otherwise", f"{len(total.failures):,}"),
     ]

