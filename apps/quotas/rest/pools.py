@@ -77,6 +77,7 @@ class PoolsQuery(Strict):
 
 
 _NEW = {"orgId": ORGANISATION["orgId"], "provider": "openai", "totalTokens": 1_000_000, "reason": "contract 2026-17"}
+_WAITS = {"orgId": ORGANISATION["orgId"], "provider": "openai", "status": "pending"}
 _MEMBER = {"userId": "018f2b6c-7d5e-7a4b-9c3d-2e1f0a9b8c7d", "calls": 3, "chargedTokens": 42, "heldTokens": 0}
 _POOL = {**ORGANISATION, "usedSince": "2026-01-31T00:00:00Z", "members": [_MEMBER]}
 
@@ -103,6 +104,7 @@ class OrganisationPool(OrganisationQuota):
         | problems(400, 401, 403, 404, 409),
         examples=[
             OpenApiExample("the pool", ORGANISATION, response_only=True, status_codes=["200", "201"]),
+            OpenApiExample("waits for a second person", _WAITS, response_only=True, status_codes=["202"]),
             OpenApiExample("a million", _NEW, request_only=True),
         ],
     )
