@@ -85,9 +85,12 @@ def in_doubt(accounts: list[UUID]) -> int:
     return Lease.objects.filter(account_id__in=accounts, state="DOUBT").count()
 
 
-def what_closing_waits_for(accounts: list[UUID]) -> list[object]:
-    leases = Lease.objects.filter(account_id__in=accounts, state="DOUBT").values()
-    return [ledger_state(), *Spool.objects.filter(state="OPEN").values(), *leases]
+def what_closing_waits_for(accounts: list[UUID]) -> str:
+    """The ledger's clock, and what spools and leases say of it."""
+    spools = Spool.objects.filter(state="OPEN").values_list("id", "pending", "reported_tick", "oldest_tick")
+    leases = Lease.objects.filter(account_id__in=accounts, state="DOUBT")
+    says = leases.values_list("granted", "settled", "returned", "expires_tick", "journal", "entry", "doubt")
+    return f"{ledger_state()}, spools {list(spools)}, leases {list(says)}"
 
 
 def difference(payer: Payer) -> int:
