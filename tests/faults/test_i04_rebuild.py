@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from apps.quotas.models import Lease
+from apps.quotas.api import ledger_state
+from apps.quotas.models import Lease, Spool
 from tests.faults.site.asking import calling
 from tests.faults.site.backends import on_leases
 from tests.faults.site.checks import check
@@ -75,13 +76,21 @@ def test_tokens_in_doubt_come_back(site: Site) -> None:
 
     check(site, load.calls)
     accounts = [payer.account for payer in payers]
-    assert eventually(lambda: in_doubt(accounts) == 0, seconds=CLOSED_SECONDS)
+    assert eventually(lambda: in_doubt(accounts) == 0, seconds=CLOSED_SECONDS), what_closing_waits_for(accounts)
     assert time.monotonic() - lost <= CLOSED_SECONDS
     assert [difference(payer) for payer in payers] == [0, 0, 0, 0]
 
 
 def in_doubt(accounts: list[UUID]) -> int:
     return Lease.objects.filter(account_id__in=accounts, state="DOUBT").count()
+
+
+def what_closing_waits_for(accounts: list[UUID]) -> str:
+    """The ledger's clock, and what spools and leases say of it."""
+    spools = Spool.objects.filter(state="OPEN").values_list("id", "pending", "reported_tick", "oldest_tick")
+    leases = Lease.objects.filter(account_id__in=accounts, state="DOUBT")
+    says = leases.values_list("granted", "settled", "returned", "expires_tick", "journal", "entry", "doubt")
+    return f"{ledger_state()}, spools {list(spools)}, leases {list(says)}"
 
 
 def difference(payer: Payer) -> int:

@@ -78,8 +78,11 @@ class Site:
         return gateway
 
     def remove(self, program: Process) -> None:
-        """End a gateway or worker that is not wanted any more."""
-        program.kill()
+        """End a gateway or worker that is not wanted any more, in order.
+
+        Nobody would adopt its spool: gateways look for those of their own ledger's address, which each has its own of.
+        """
+        program.stop()
         self.gateways = [gateway for gateway in self.gateways if gateway is not program]
         self.workers = [worker for worker in self.workers if worker is not program]
 
