@@ -213,7 +213,7 @@ steps = st.lists(st.builds(Step, elapsed_ms=st.integers(-200, 2000), tokens=st.i
 @example(bucket=Bucket(9, 11_195), steps=[Step(-131, 30), Step(-4, 9), Step(806, 9)])
 @given(bucket=st.builds(Bucket, capacity=st.integers(1, 60), leak=st.integers(0, 50_000)), steps=steps)
 def test_over_any_window_no_more_than_capacity_and_leak_is_admitted(bucket: Bucket, steps: Sequence[Step]) -> None:
-    """Also when the clock jumps back: a window's length is then how far time got beyond where the bucket had seen it."""
+    """Also when the clock jumps back: a window is then as long as time got beyond where the bucket had seen it."""
     state, admitted, clock = EMPTY, [], list(accumulate((step.elapsed_ms for step in steps), initial=NOW))[1:]
     seen: list[int] = []
     for now, step in zip(clock, steps, strict=True):
