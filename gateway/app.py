@@ -29,7 +29,6 @@ from gateway.control_plane import (
     Database,
     EntryKind,
     Snapshot,
-    ledger_name,
     note_call,
     shard_of,
 )
@@ -73,7 +72,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Gateway:
-    """One gateway process, as an ASGI application."""
+    """One gateway process, as its server starts it, hands it requests, and stops it."""
 
     snapshot: Snapshot
     authenticator: Authenticator
@@ -81,6 +80,7 @@ class Gateway:
     answers: Answers
     upstreams: UpstreamClient
     health: Health
+    _ledger: UUID
 
     def __init__(self) -> None:
         self.services = Services(settings.SERVICES, settings.INTERNAL_KEY)
@@ -123,6 +123,7 @@ class Gateway:
         self.upstreams = _upstream_client()
         self._open.push_async_callback(self.upstreams.close)
         self._open.push_async_callback(self.services.close)
+        self._ledger = await _ledger_when_there(database)
         quota = self._quota(database, store)
         watch = self._watch()
         self._last_used = LastUsed(database, write_seconds=settings.LAST_USED_SECONDS)
@@ -147,7 +148,7 @@ class Gateway:
             row_locks = RowLockQuota(store, database, hold_ms=hold_ms, running_ms=running_ms)
             self._open.push_async_callback(row_locks.close)
             return row_locks
-        spool = _spool()
+        spool = _spool(self._ledger)
         self._keeper = SpoolKeeper(spool, store, database)
         self._supply = Supply(database, store, self._keeper.register)
         leases = LeaseQuota(
@@ -223,10 +224,20 @@ async def _connect_when_there() -> Store:
             await asyncio.sleep(settings.POLL_SECONDS)
 
 
-def _spool() -> Spool:
+async def _ledger_when_there(database: Database) -> UUID:
+    """Which ledger this process works on: other ledgers' spools are none of its business."""
+    while True:
+        try:
+            return await database.ledger_id()
+        except StoreUnavailable as error:
+            log.warning("ledger.away", reason=str(error))
+            await asyncio.sleep(settings.POLL_SECONDS)
+
+
+def _spool(ledger: UUID) -> Spool:
     """A new one, beside those of the other gateways of this ledger, which adopt it when this process dies."""
     root = Path(settings.SPOOL_DIR) if settings.SPOOL_DIR else Path(gettempdir()) / "leaky-spool"
-    file = SpoolFile.create(root / ledger_name() / f"{uuid7()}{SUFFIX}")
+    file = SpoolFile.create(root / str(ledger) / f"{uuid7()}{SUFFIX}")
     call_ms, resend_ms = settings.CALL_SECONDS * 1000, settings.SPOOL_RESEND_SECONDS * 1000
     return Spool(file, call_ms=round(call_ms), resend_ms=round(resend_ms))
 

@@ -6,7 +6,6 @@ Django up.
 """
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -176,6 +175,14 @@ class Database:
         """The present versions, by topic."""
         return await self.run(config.versions)
 
+    async def ledger_id(self) -> UUID:
+        """Which ledger this is, wherever it is served.
+
+        Raises:
+            StoreUnavailable
+        """
+        return await self.run(quotas.ledger_id)
+
     async def ensure_lease(self, need: Need) -> Part | LookAgain:
         """More tokens for an account's purse.
 
@@ -246,10 +253,3 @@ def _read_snapshot() -> Snapshot:
         versions, providers.catalogue(), orgs.tiers(), accounts.published_keys(), accounts.trust(),
         quotas.ledger_generation(),
     )  # fmt: skip
-
-
-def ledger_name() -> str:
-    """A short name for the ledger that this process works on: other ledgers' spools are none of its business."""
-    database = django_settings.DATABASES["default"]
-    where = "|".join(str(database.get(name, "")) for name in ("HOST", "PORT", "NAME"))
-    return hashlib.sha256(where.encode()).hexdigest()[:12]

@@ -6,7 +6,15 @@ All functions are synchronous and use the calling thread's connection.
 from apps.quotas.allowances import allowance_id, reset_time, window_start
 from apps.quotas.auditing import audit_account, audit_ledger, check_purses
 from apps.quotas.booking import Booking, BudgetBooking, Ended, Posting, book, return_ref
-from apps.quotas.control import bump_generation, freeze_closing, ledger_generation, ledger_state, thaw_closing, tick
+from apps.quotas.control import (
+    bump_generation,
+    freeze_closing,
+    ledger_generation,
+    ledger_id,
+    ledger_state,
+    thaw_closing,
+    tick,
+)
 from apps.quotas.dead_events import Parked, discard_dead_event, parked_events, replay_dead_event
 from apps.quotas.domain import (
     Account,
@@ -111,6 +119,7 @@ __all__ = [
     "grant",
     "lease_id",
     "ledger_generation",
+    "ledger_id",
     "ledger_state",
     "may_close",
     "order",

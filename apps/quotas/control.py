@@ -1,6 +1,7 @@
 """The ledger's one row of control: its generation, whether closing is frozen, and its own clock."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -27,6 +28,14 @@ class State:
     tick: int
     closing_frozen: bool
     frozen_because: str
+
+
+def ledger_id() -> UUID:
+    """Which ledger this is. It stays the same when the ledger moves to another server, or is restored from a backup."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT ledger FROM quotas_control")
+        found: UUID = cursor.fetchone()[0]
+        return found
 
 
 def ledger_generation() -> int:

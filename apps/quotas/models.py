@@ -236,6 +236,7 @@ class Control(models.Model):
     """One row: the ledger's generation, whether closing is frozen, and the ledger's own clock."""
 
     id = models.SmallIntegerField(primary_key=True)
+    ledger = models.UUIDField(editable=False)
     generation = models.IntegerField(db_default=1)
     closing_frozen = models.BooleanField(db_default=False)
     frozen_because = models.TextField(blank=True)

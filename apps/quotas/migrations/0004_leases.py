@@ -25,6 +25,7 @@ STATE = [
         name="Control",
         fields=[
             ("id", models.SmallIntegerField(primary_key=True, serialize=False)),
+            ("ledger", models.UUIDField(editable=False)),
             ("generation", models.IntegerField(db_default=1)),
             ("closing_frozen", models.BooleanField(db_default=False)),
             ("frozen_because", models.TextField(blank=True)),

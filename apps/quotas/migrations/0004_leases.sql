@@ -186,6 +186,7 @@ CREATE INDEX quotas_dead_event_parked ON quotas_dead_event (parked_at) WHERE sta
 
 CREATE TABLE quotas_control (
     id              smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    ledger          uuid NOT NULL DEFAULT gen_random_uuid(),    -- which ledger this is, wherever it is served
     generation      integer NOT NULL DEFAULT 1, -- raised after a restore: what Valkey had before is void
     closing_frozen  boolean NOT NULL DEFAULT false,
     frozen_because  text NOT NULL DEFAULT '',
