@@ -48,7 +48,7 @@ _DUE = """
 SELECT lot.account_id, sum(lot.remaining)::bigint, NOT EXISTS (
     SELECT FROM quotas_lease AS lease
     WHERE lease.account_id = lot.account_id AND lease.state = 'OPEN'
-          AND lease.used_at > clock_timestamp() - %s * interval '1 second'
+          AND lease.used_at BETWEEN clock_timestamp() - %s * interval '1 second' AND clock_timestamp()
 )
 FROM quotas_lot AS lot WHERE lot.open AND lot.expires_at <= statement_timestamp()
 GROUP BY lot.account_id ORDER BY min(lot.expires_at) LIMIT %s

@@ -207,7 +207,7 @@ def _lease(row: Sequence[Any]) -> Lease:
 
 def _due() -> list[_Kept]:
     """OPEN leases that have little life left, or none: by the database's clock, or by the ledger's where that was set
-    back.
+    back: a use that lies ahead is none.
     """
     renew, life = settings.QUOTA_RENEW_SECONDS, settings.QUOTA_LEASE_SECONDS
     rows = _rows(_DUE, [max(life - renew, 1), renew, renew * 1000, BATCH])
@@ -215,7 +215,8 @@ def _due() -> list[_Kept]:
 
 
 _DUE = f"""
-SELECT {_LEASE_COLUMNS}, lease.used_at > clock_timestamp() - %s * interval '1 second',
+SELECT {_LEASE_COLUMNS},
+       lease.used_at BETWEEN clock_timestamp() - %s * interval '1 second' AND clock_timestamp(),
        lease.expires_tick <= (SELECT tick FROM quotas_control)
 FROM quotas_lease AS lease
 WHERE lease.state = 'OPEN' AND (
