@@ -132,6 +132,16 @@ class Call:
             self._reservations.settle(self.reservation, Ending(settlement, claim_end, self._waits), answer)
         return cost
 
+    def end_if_cut(self) -> None:
+        """Before anything has left: a call that was cut already ends here, and costs nothing.
+
+        Raises:
+            ApiError, ClientGoneError: it was cut.
+        """
+        if self.cut_by is not None:
+            self.release(self.cut_by, self._cut_status())
+            raise self.cut_error()
+
     def finish_cut(self, reported: object = None) -> None:
         """Book a call cut after it had been sent: the provider has read the prompt, and generated what we read.
 

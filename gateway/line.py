@@ -67,6 +67,7 @@ async def _forward(gateway: "Gateway", call: Call) -> UpstreamResponse:
     """
     error: UpstreamError = UpstreamUnreachable("the provider has no upstream that is switched on")
     for upstream in call.plan.provider.upstreams:
+        call.end_if_cut()
         try:
             return await _send(gateway, call, upstream)
         except UpstreamUnreachable as unreachable:

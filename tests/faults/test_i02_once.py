@@ -18,13 +18,15 @@ from tests.integration.quotas.purses import Call, filled, swept
 from tests.integration.quotas.threads import at_once
 
 STREAMS, CHUNK_DELAY_MS = 5, 50
+EVENTS = 40
+"""Two seconds of a stream: each has said by a heartbeat how far it is."""
 SWEPT_SECONDS = 7.5
 """75 s in production, where a pass takes 15 s: five passes of a second here, and what a busy machine needs."""
 
 
 async def begun(url: str, payer: Payer, tokens: int) -> list[RawCall]:
     return await streams_in_their_midst(
-        url, payer, streams=STREAMS, tokens=tokens, chunk_delay_ms=CHUNK_DELAY_MS, events=10
+        url, payer, streams=STREAMS, tokens=tokens, chunk_delay_ms=CHUNK_DELAY_MS, events=EVENTS
     )
 
 

@@ -61,7 +61,14 @@ def test_who_leaves_a_stream_pays_for_what_was_read(gateway_url: str, oracle: Or
 
 
 def charge_of(left: Left, oracle: Oracle) -> int:
-    """What a client that left was charged, held against the provider's record of the call."""
+    """What a client that left was charged, held against the provider's record of the call.
+
+    One that leaves at once may be noticed before its call has: then the provider has no record, and nothing is charged.
+    """
+    if left.events == 0 and not oracle.lines(left.request_id):
+        unsent = booked(left.request_id)
+        assert (unsent["outcome"], unsent["charged"], unsent["status"]) == ("client_closed", 0, 499)
+        return 0
     served, event = oracle.ending(left.request_id), booked(left.request_id)
     used = served["prompt_tokens"] + served["tokens_generated"]
     if left.events == EVENTS:
