@@ -12,7 +12,7 @@ from apps.quotas.api import Upkeep, balance, check_identities
 from apps.quotas.drainer import book_entries
 from tests.integration.quotas.needs import as_owner, leased, leases_of
 from tests.integration.quotas.payers import entries, funded_account
-from tests.integration.quotas.purses import Call, drained, filled, limiter
+from tests.integration.quotas.purses import Call, drained, filled, forget_journals, limiter
 from tests.integration.quotas.test_kills import _blocked, _killed_while_waiting, _until_free
 
 pytestmark = pytest.mark.usefixtures("without_loops", "committed")
@@ -94,6 +94,7 @@ def test_whoever_takes_a_lease_and_dies_before_the_purse_leaves_tokens_that_come
     assert leased(account, 10).epoch == lost.epoch + 1, "the next one does not wait for it"
     assert balance(account).leased == 80
     as_owner("UPDATE quotas_spool SET state = 'CLOSED', ended_at = now() WHERE state = 'OPEN'")
+    forget_journals()
     as_owner("UPDATE quotas_lease SET expires_tick = -100000000 WHERE account_id = %s AND state = 'DOUBT'", account)
     with limiter() as valkey:
         Upkeep(valkey).keep()

@@ -35,7 +35,7 @@ from apps.quotas.api import (
 from apps.quotas.models import Lot
 from tests.integration.quotas.needs import as_owner, leased, leases_of, topped_up
 from tests.integration.quotas.payers import entries, funded_account
-from tests.integration.quotas.purses import Call, applied, drained, filled, limiter, swept
+from tests.integration.quotas.purses import Call, applied, drained, filled, forget_journals, limiter, swept
 
 pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
@@ -46,6 +46,7 @@ HOUR = "interval '1 hour'"
 def valkey() -> Iterator[Limiter]:
     as_owner("UPDATE quotas_spool SET state = 'CLOSED', ended_at = now() WHERE state = 'OPEN'")
     as_owner("UPDATE quotas_control SET closing_frozen = false")
+    forget_journals()
     with limiter() as client:
         yield client
 
