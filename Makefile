@@ -6,8 +6,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m leaky_tokens.local
 LOCKS := uv base embedded dev
-T := tests/architecture+tests/unit+tests/integration+tests/simulator tests/functional+tests/contract+tests/browser+tests/faults
-PYTEST := $(BIN)/python -m pytest -p tests.report -n 2 --dist loadfile --no-loadscope-reorder
+T := tests/architecture+tests/unit+tests/integration+tests/simulator tests/functional+tests/contract+tests/browser tests/faults
+PYTEST := $(BIN)/python -m pytest -p tests.report --dist loadfile --no-loadscope-reorder
 COMPILE := .local/tools/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-find-links
 
 # Production settings insist on secrets and on a way for mail; for checks that serve nobody they get ones that lead nowhere.
@@ -43,12 +43,14 @@ reset: install ## Stop, and delete data, secrets and logs; YES=1 does not ask
 install-dev: ## Make .venv with what tests and checks need (they do it by themselves)
 	@bootstrap/install dev
 
-# Two runs: the tests of single apps need stores that no running system writes to.
+# Three runs: the tests of single apps need stores that no running system writes to; faults are timed, so nothing else runs
+# beside them.
 test: install-dev ## Unit, integration, functional, architecture, faults, browser; T=path for a part, ARGS=… goes to pytest
 	@status=0; \
 	for part in $(T); do \
-		echo "$(PYTEST) -m 'not long' $$(echo $$part | tr + ' ') $(ARGS)"; \
-		$(PYTEST) -m "not long" $$(echo $$part | tr + ' ') $(ARGS) || status=$$?; \
+		at_once=2; [ $$part != tests/faults ] || at_once=0; \
+		echo "$(PYTEST) -n $$at_once -m 'not long' $$(echo $$part | tr + ' ') $(ARGS)"; \
+		$(PYTEST) -n $$at_once -m "not long" $$(echo $$part | tr + ' ') $(ARGS) || status=$$?; \
 	done; exit $$status
 
 simulate: install-dev ## The accounting protocol under faults; SEEDS=20000, or ARGS="--seed 7 --trace" for one again

@@ -4,7 +4,7 @@ import random
 
 from tests.faults.site.backends import on_both, on_both_in_the_long_run
 from tests.faults.site.checks import check
-from tests.faults.site.load import Load
+from tests.faults.site.load import AWAY, Load
 from tests.faults.site.site import Site
 from tests.functional.payers import open_payer
 
@@ -25,7 +25,8 @@ def test_workers_that_are_many_and_die_book_everything_once(site: Site) -> None:
             dying.kill()
             dying.begin()
 
-    assert {status for status, _ in load.statuses()} == {200}, load.statuses()
+    # Nine Python processes on a small machine may keep a store waiting; nobody is refused for another reason.
+    assert set(load.statuses()) <= {(200, ""), AWAY}, load.statuses()
     check(site, load.calls)
 
 
