@@ -28,6 +28,7 @@ class Oracle:
     calls: dict[UUID, Call] = field(default_factory=dict)
     generation: int = 1
     of_budgets: Counter[str] = field(default_factory=Counter)
+    within: dict[UUID, int] = field(default_factory=dict)
     moved: set[UUID] = field(default_factory=set)
 
     def grant(self, account: UUID, tokens: int) -> None:
@@ -68,10 +69,17 @@ class Oracle:
         self.sums[call.account] += weight - before
         self.weights[call.id] = weight
         self.moved.add(call.account)
+        self._weigh_in_budgets(call, min(weight, call.amount))
+
+    def _weigh_in_budgets(self, call: Call, within: int) -> None:
+        """What a restored ledger learns late was used all the same, and no budget could know: it only ever falls."""
+        before = self.within.get(call.id, 0)
+        if call.id in self.forgiven:
+            within = min(within, before)
+        self.within[call.id] = within
         for budget in call.budgets:
-            within = min(weight, call.amount) - min(before, call.amount)
-            self.of_budgets[budget.id] += within
-            if within > 0 and self.of_budgets[budget.id] > budget.tokens:
+            self.of_budgets[budget.id] += within - before
+            if within > before and self.of_budgets[budget.id] > budget.tokens:
                 raise Violation(f"budget {budget} was passed: its calls came to {self.of_budgets[budget.id]}")
 
     def _weight(self, call: Call) -> int:
