@@ -28,11 +28,13 @@ from gateway.control_plane import (
     AccessClaims,
     Database,
     EntryKind,
+    Principal,
     Snapshot,
     note_call,
     shard_of,
 )
 from gateway.exchange import Exchange
+from gateway.freshness import Freshness
 from gateway.health import Health
 from gateway.idempotency import Answers
 from gateway.last_used import LastUsed
@@ -126,9 +128,13 @@ class Gateway:
         self._ledger = await _ledger_when_there(database)
         quota = self._quota(database, store)
         watch = self._watch()
+
+        async def look_up(credential: str | AccessClaims, org_id: UUID | None) -> Principal:
+            return await self._with_known_tier(await database.principal(credential, org_id), watch.freshness)
+
         self._last_used = LastUsed(database, write_seconds=settings.LAST_USED_SECONDS)
         self.authenticator = Authenticator(
-            database.principal, self._verify, watch.freshness, self._last_used.note, size=settings.CREDENTIAL_CACHE_SIZE
+            look_up, self._verify, watch.freshness, self._last_used.note, size=settings.CREDENTIAL_CACHE_SIZE
         )
         self.answers = Answers(cache)
         self.reservations = Reservations(
@@ -168,6 +174,19 @@ class Gateway:
 
     def _verify(self, token: str) -> AccessClaims:
         return self.snapshot.verify(token)
+
+    async def _with_known_tier(self, principal: Principal, freshness: Freshness) -> Principal:
+        """The same, once its tier is among those that we follow: one may have been made a moment ago.
+
+        Raises:
+            StoreUnavailable: PostgreSQL does not answer, or the tier is gone again.
+        """
+        for _ in range(2):  # A comparison that we join may have begun before the tier was made; the next one cannot.
+            if principal.tier not in self.snapshot.tiers:
+                await freshness.compare()
+        if principal.tier not in self.snapshot.tiers:
+            raise StoreUnavailable(f"the tier {principal.tier} is not known")
+        return principal
 
     def forget(self, subjects: Collection[str] | None) -> None:
         """Forget these subjects' credentials, or (None) everybody's; calls under way whose own is dead are cut."""

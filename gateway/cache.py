@@ -51,13 +51,14 @@ class Cache:
         except LeakyError:
             return False
 
-    def put_soon(self, key: str, value: bytes, *, seconds: int) -> None:
-        """Keep a value if that can be done; nobody waits for it."""
+    def put_field_soon(self, key: str, field: str, value: bytes, *, seconds: int) -> None:
+        """Keep a value beside others of one key, if that can be done; nobody waits for it."""
         try:
-            reply = self._connected().send("SET", key, value, "EX", seconds)
+            valkey = self._connected()
+            for command in (("HSET", key, field, value), ("EXPIRE", key, seconds)):
+                valkey.send(*command).add_done_callback(_forget)
         except StoreUnavailable:
             return
-        reply.add_done_callback(_forget)
 
     def _connected(self) -> Valkey:
         if self._valkey is None:

@@ -58,7 +58,9 @@ class Refusals:
         """A call was refused: trace it, count it."""
         payer, now = plan.principal, time.time()
         tally.count(metrics.REFUSALS, plan.provider.slug, error.code)
-        self._cache.put_soon(f"refusal:{exchange.request_id}", _trace(exchange, plan, error, now), seconds=KEPT_SECONDS)
+        # Callers choose request ids: what one payer leaves under an id must not replace what another left.
+        trace, of_payer = _trace(exchange, plan, error, now), f"{payer.payer_kind}:{payer.payer_id}"
+        self._cache.put_field_soon(f"refusal:{exchange.request_id}", of_payer, trace, seconds=KEPT_SECONDS)
         denied = Denied(account, payer.payer_kind, payer.payer_id, plan.provider.slug, error.code, int(now))
         if denied in self._counts or len(self._counts) < MOST_COUNTS:
             self._counts[denied] = self._counts.get(denied, 0) + 1

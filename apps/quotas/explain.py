@@ -11,7 +11,7 @@ from apps.quotas import payers
 from apps.quotas.explanations import Admitted, Limit, Refusal, told_admitted, told_refused
 from apps.quotas.payers import Payer
 from apps.quotas.receipts import Receipt, receipts_of_request
-from apps.quotas.refusals import refusal_of
+from apps.quotas.refusals import refusals_of
 
 ADMITTED, REFUSED = "admitted", "refused"
 
@@ -49,11 +49,8 @@ def explain_to(caller: Caller, request_id: str) -> list[Explanation]:
 
 
 def _explained(request_id: str, may_see: Callable[[Payer], bool]) -> list[Explanation]:
-    refusal = refusal_of(request_id)
     receipts: Iterable[Receipt] = receipts_of_request(request_id)
-    told = [_admitted(receipt) for receipt in receipts]
-    if refusal is not None:
-        told.append(_refused(refusal))
+    told = [_admitted(receipt) for receipt in receipts] + [_refused(refusal) for refusal in refusals_of(request_id)]
     return sorted((one for one in told if may_see(one.payer)), key=lambda one: one.at)
 
 

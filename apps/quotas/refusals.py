@@ -1,4 +1,5 @@
-"""Refused calls: the trace that the gateway leaves of each in the cache, for a day, under the call's request id.
+"""Refused calls: the trace that the gateway leaves of each in the cache, for a day, under the call's request id. Callers
+choose those, so each payer has a trace of its own under one id.
 
 A trace says which limit refused, its value, what was used and held, and when the call would pass. It is a help, not a
 record: the cache may forget it, and without the cache there is none.
@@ -23,14 +24,14 @@ _NUMBERS = ("value", "used", "held", "needed", "passes_in_ms")
 log = structlog.get_logger(__name__)
 
 
-def refusal_of(request_id: str) -> Refusal | None:
-    """The trace of a refused call; None where there is none, or the cache does not answer."""
+def refusals_of(request_id: str) -> list[Refusal]:
+    """The traces of refused calls with this id, one for each payer; none where the cache does not answer."""
     try:
-        text = client().get(f"{KEY}{request_id}")
+        traces: list[bytes] = client().hvals(f"{KEY}{request_id}")  # type: ignore[assignment]  # the client is synchronous
     except redis.RedisError as error:
         log.warning("refusals.unknown", reason=type(error).__name__)
-        return None
-    return None if text is None else decode(text)  # type: ignore[arg-type]  # not awaitable: the client is synchronous
+        return []
+    return [refusal for refusal in map(decode, traces) if refusal is not None]
 
 
 def decode(text: bytes) -> Refusal | None:

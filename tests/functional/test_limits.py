@@ -35,21 +35,14 @@ def call(gateway_url: str) -> Any:
     def call(payer: Payer, body: dict[str, Any] = GOOD, **orders: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {payer.key}"}
         headers |= {f"x-stub-{name.replace('_', '-')}": value for name, value in orders.items()}
-        return eventually(
-            lambda: _unless_unknown(httpx.post(gateway_url + PATH, json=body, headers=headers, timeout=60))
-        )
+        return httpx.post(gateway_url + PATH, json=body, headers=headers, timeout=60)
 
     return call
 
 
-def _unless_unknown(answer: httpx.Response) -> httpx.Response | None:
-    """A gateway hears of a new tier within a second."""
-    return None if answer.status_code == 503 and answer.json()["error"]["code"] == "internal_error" else answer
-
-
 def trace_of(answer: httpx.Response) -> Any:
     with Redis.from_url(settings.REDIS_URL) as cache:
-        text = eventually(lambda: cache.get(f"refusal:{answer.headers['x-request-id']}"))
+        (text,) = eventually(lambda: cache.hvals(f"refusal:{answer.headers['x-request-id']}"))
     return json.loads(text)
 
 

@@ -40,9 +40,9 @@ def cache() -> Iterator[redis.Redis]:
         yield client
 
 
-def _refuse(cache: redis.Redis, kind: str, payer: UUID, **other: Any) -> str:
+def _refuse(cache: redis.Redis, kind: str, payer: UUID, request_id: str = "", **other: Any) -> str:
     """Leave the trace of a refusal, as the gateway does; its request id."""
-    request_id = f"req_{uuid4().hex}"
+    request_id = request_id or f"req_{uuid4().hex}"
     trace = {
         "request_id": request_id, "at": AT.isoformat(), "payer_kind": kind, "payer_id": str(payer),
         "provider": "openai", "model": "gpt-4o-mini", "key_id": "k123456789", "status": 429,
@@ -52,7 +52,7 @@ def _refuse(cache: redis.Redis, kind: str, payer: UUID, **other: Any) -> str:
             "passes_at": "2026-11-28T12:00:05+00:00",
         },
     } | other  # fmt: skip
-    cache.set(f"refusal:{request_id}", json.dumps(trace), ex=60)
+    cache.hset(f"refusal:{request_id}", f"{kind}:{payer}", json.dumps(trace))
     return request_id
 
 
@@ -125,10 +125,19 @@ def test_only_whoever_pays_is_told(cache: redis.Redis, owner: Calls) -> None:
     assert answers("req_nobody") == answers("x" * 65) == [404, 404, 404, 404]
 
 
+def test_who_repeats_the_request_id_of_another_hides_nothing(cache: redis.Redis, owner: Calls) -> None:
+    request_id = _refuse(cache, "user", owner.id)
+    _refuse(cache, "user", somebody().id, request_id, code="insufficient_quota")
+
+    status, body = owner.get(f"requests/{request_id}/explanation")
+
+    assert (status, [call["code"] for call in body["calls"]]) == (200, ["rate_limit_exceeded"])
+
+
 @pytest.mark.parametrize("trace", [b"", b"{}", b"[1]", b"nonsense", b'{"request_id": 1, "at": "soon"}'])
 def test_a_broken_trace_is_no_trace(cache: redis.Redis, owner: Calls, trace: bytes) -> None:
     request_id = f"req_{uuid4().hex}"
-    cache.set(f"refusal:{request_id}", trace, ex=60)
+    cache.hset(f"refusal:{request_id}", f"user:{owner.id}", trace)
 
     assert owner.get(f"requests/{request_id}/explanation")[0] == 404
 
