@@ -1,7 +1,8 @@
 """``python -m benchmarks.accounting``: holds and settlements of a hot account, per second, by one gateway on one core.
 
 Beside them, in the same run: the same functions with the same keys and arguments under ``redis-benchmark``, and the
-backend that locks a row in PostgreSQL. Then 10,000 more, over which PostgreSQL counts what it is asked.
+backend that locks a row in PostgreSQL. Then with the workers' loops, which book the journal and share the stores' core:
+how many pairs go beside that, and what PostgreSQL is asked by anybody over 10,000 of them.
 """
 
 import json
@@ -30,6 +31,7 @@ ROUNDS = 3
 PAIRS, ROW_LOCK_PAIRS, COUNTED_PAIRS = 10_000, 500, 10_000
 LIKE_REDIS, LIKE_ROW_LOCK, MUST_PER_SECOND = 0.4, 5.0, 5_000
 CLIENTS = 64
+BESIDE = "leases, being drained"
 PROJECT = str(Path(__file__).parent.parent)
 PATIENT = {"GATEWAY_VALKEY_TIMEOUT_SECONDS": "10", "GATEWAY_JOURNAL_LIMIT": "10000000"}
 """A disk or a ledger that is slow for a moment is measured, not refused."""
@@ -80,10 +82,12 @@ def main() -> int:
         return 2
     machine.settle_on(cores)
     with tempfile.TemporaryDirectory(prefix="leaky-accounting-") as name, ExitStack() as stack:
-        stores = stack.enter_context(bank.running_bank(Path(name) / "bank", cores, Stub(9, 9)))
+        directory = Path(name) / "bank"
+        stores = stack.enter_context(bank.running_bank(directory, cores, Stub(9, 9), drained=False))
         runs = measured(stores, cores)
-        counted = statements_of(stores, cores)
-    show(runs, counted)
+        stack.enter_context(bank.draining(cores, directory, stores.environment))
+        beside, counted = statements_of(stores, cores)
+    show(runs | {BESIDE: [beside]}, counted)
     return 0
 
 
@@ -128,9 +132,11 @@ def bare(stores: Bank, cores: Cores, about: Mapping[str, Any]) -> Run:
     """The functions themselves: their pairs per second are those of a hold and of a settlement, one after the other."""
     command = [sys.executable, "-m", "benchmarks.bare", "prepare", about["account"], about["facts"]]
     own = {"PYTHONPATH": PROJECT}
-    prepared = subprocess.run(command, env=os.environ | stores.environment | own, check=True, stdout=subprocess.PIPE)
+    environment = os.environ | stores.environment | own
+    prepared = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
     calls = json.loads(prepared.stdout)
     rates = [_redis_benchmark(stores, cores, call) for call in (calls["reserve"], calls["settle"])]
+    subprocess.run([*command[:3], "forget", about["account"]], env=environment, check=True)
     return Run(1 / sum(1 / rate for rate in rates))
 
 
@@ -149,8 +155,8 @@ def _redis_benchmark(stores: Bank, cores: Cores, call: Mapping[str, Any]) -> flo
     return float(found[1])
 
 
-def statements_of(stores: Bank, cores: Cores) -> list[tuple[str, int]]:
-    """What PostgreSQL was asked while 10,000 calls were held and settled: by whom of our processes does not matter."""
+def statements_of(stores: Bank, cores: Cores) -> tuple[Run, list[tuple[str, int]]]:
+    """10,000 calls are held and settled while loops book them; and what PostgreSQL was asked meanwhile, by whomever."""
     with (
         asker(stores, cores, "leases") as leases,
         psycopg.connect(stores.administrator_url, autocommit=True) as watching,
@@ -158,10 +164,10 @@ def statements_of(stores: Bank, cores: Cores) -> list[tuple[str, int]]:
         watching.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         leases.ask("pairs 1000")
         before = {key: calls for key, calls, _ in watching.execute(STATEMENTS)}
-        leases.ask(f"pairs {COUNTED_PAIRS}")
+        beside = leases.ask(f"pairs {COUNTED_PAIRS}")
         rows = watching.execute(STATEMENTS).fetchall()
     asked = [(str(query), int(calls) - int(before.get(key, 0))) for key, calls, query in rows]
-    return sorted(((query, calls) for query, calls in asked if calls), key=lambda pair: -pair[1])
+    return beside, sorted(((query, calls) for query, calls in asked if calls), key=lambda pair: -pair[1])
 
 
 def show(runs: Mapping[str, Sequence[Run]], counted: Sequence[tuple[str, int]]) -> None:

@@ -44,7 +44,7 @@ def running_bank(directory: Path, cores: Cores, stub: Stub, *, drained: bool = T
         key = _seed(f"seed({stub.plain_port}, {stub.stream_port})", environment)
         quota_process_id = children[1].process.pid
         if drained:
-            children.append(_start_drainer(stack, cores, directory, environment))
+            children.append(stack.enter_context(draining(cores, directory, environment)))
         administrator = f"postgresql://postgres:{superuser}@127.0.0.1:{postgres.port}/{DATABASE}"
         yield Bank(environment, key, tuple(child.process.pid for child in children), quota_process_id, administrator)
 
@@ -73,13 +73,16 @@ def _environment(postgres: Postgres, quota: Valkey, cache: Valkey) -> dict[str, 
     }
 
 
-def _start_drainer(stack: ExitStack, cores: Cores, directory: Path, environment: Mapping[str, str]) -> Child:
+@contextmanager
+def draining(cores: Cores, directory: Path, environment: Mapping[str, str]) -> Iterator[Child]:
     """What books the journal in the ledger, as a worker does; without it gateways would settle again and again."""
     here = {"PYTHONPATH": str(Path(__file__).parent.parent), **environment}
     command = [sys.executable, "-m", "benchmarks.drain"]
     child = processes.start(command, core=cores.load, log=directory / "drain.log", environment=here)
-    stack.callback(child.stop)
-    return child
+    try:
+        yield child
+    finally:
+        child.stop()
 
 
 def _start(

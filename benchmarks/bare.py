@@ -43,9 +43,15 @@ PAYLOAD = b'{"usage":{"input":20,"cached_input":0,"output":16,"reasoning":0},"ou
 
 
 def main() -> None:
-    """``prepare ACCOUNT FACTS`` prints two commands; ``purses ACCOUNT FIRST COUNT`` gives purses to payers."""
+    """``prepare ACCOUNT FACTS`` prints two commands; ``purses ACCOUNT FIRST COUNT`` gives purses to payers.
+
+    ``forget ACCOUNT`` drops what the two commands have left in the journal: no ledger could book it.
+    """
     word, account, *rest = sys.argv[1:]
     with Limiter(os.environ["QUOTA_REDIS_URL"]) as limiter:
+        if word == "forget":
+            empty_journal(limiter, UUID(account))
+            return
         purse = limiter.purse(UUID(account))
         assert purse is not None  # noqa: S101 - the backend was measured just before
         if word == "prepare":
@@ -61,13 +67,18 @@ def prepared(limiter: Limiter, account: UUID, purse: Purse, facts: bytes) -> dic
         ids = [UUID(f"{START}{number:012d}") for number in range(first, first + AT_ONCE)]
         limiter.run_all([reserve_call(replace(order, hold=hold)) for hold in ids])
     ending = Ending(FIRST, account, purse.epoch, purse.generation, 98, POLICY, 36, PAYLOAD, 3_600_000, facts)
-    shard = shard_of(account)
-    limiter.ask(shard, "XTRIM", journal_key(shard), "MAXLEN", 0)
-    run_id = limiter.run_id(shard)
+    empty_journal(limiter, account)
+    run_id = limiter.run_id(shard_of(account))
     return {
         "reserve": {"words": _words(reserve_call(order), run_id), "times": HOLDS, "range": LARGEST},
         "settle": {"words": _words(settle_call(ending), run_id), "times": HOLDS // 4, "range": HOLDS},
     }
+
+
+def empty_journal(limiter: Limiter, account: UUID) -> None:
+    """Drop the entries that wait in the account's shard."""
+    shard = shard_of(account)
+    limiter.ask(shard, "XTRIM", journal_key(shard), "MAXLEN", 0)
 
 
 def give_purses(limiter: Limiter, generation: int, first: int, count: int) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from apps.core.errors import InsufficientBudget, InsufficientQuota, LeakyError, StoreUnavailable
 from apps.core.units import MAX_TOKENS
-from gateway import metrics
+from gateway import metrics, settings
 from gateway.control_plane import (
     GRANT_MS,
     Admitted,
@@ -48,7 +48,7 @@ AWAY_SECONDS = 0.5
 QUIET_SECONDS = 5.0
 """After an account had nothing more to give to a purse that was getting low, it is not asked beside the calls."""
 
-BURN_SECONDS = 60.0
+MINUTE_SECONDS = 60.0
 REMEMBERED = 65_536
 """Accounts whose burn is remembered, about."""
 
@@ -70,15 +70,16 @@ class Burn:
         self._turn(now)
         self.tokens += tokens
 
-    def last_minute(self, now: float) -> int:
-        """Tokens per minute, about."""
+    def expected(self, seconds: float, now: float) -> int:
+        """Tokens that go in so many seconds at the rate of the last minute, about."""
         self._turn(now)
-        return self.tokens + int(self.before * (1 - (now - self.began) / BURN_SECONDS))
+        last_minute = self.tokens + self.before * (1 - (now - self.began) / MINUTE_SECONDS)
+        return int(last_minute * seconds / MINUTE_SECONDS)
 
     def _turn(self, now: float) -> None:
         elapsed = now - self.began
-        if elapsed >= BURN_SECONDS:
-            self.before = self.tokens if elapsed < 2 * BURN_SECONDS else 0
+        if elapsed >= MINUTE_SECONDS:
+            self.before = self.tokens if elapsed < 2 * MINUTE_SECONDS else 0
             self.tokens, self.began = 0, now
 
 
@@ -264,14 +265,14 @@ class Supply:
             budgets_in_purse={saw.budget: saw.available} if lacks_budget else {},
             granted_in_purse=granted_in_purse,
             tier=terms.tier.name, allowances=terms.tier.allowances, quota_cap=terms.tier.quota_cap,
-            burn=0 if burn is None else burn.last_minute(time.monotonic()),
+            burn=0 if burn is None else burn.expected(settings.LEASE_BURN_SECONDS, time.monotonic()),
         )  # fmt: skip
 
     def _keep_small(self) -> None:
         """Forget who has not called for long."""
         if len(self._burns) >= REMEMBERED:
             now = time.monotonic()
-            self._burns = {key: burn for key, burn in self._burns.items() if now - burn.began < 2 * BURN_SECONDS}
+            self._burns = {key: burn for key, burn in self._burns.items() if now - burn.began < 2 * MINUTE_SECONDS}
             self._quiet_until = {key: until for key, until in self._quiet_until.items() if until > now}
 
     async def close(self) -> None:

@@ -55,6 +55,14 @@ LEASE_WAIT_SECONDS = environment.number(
     minimum=0.1,
     maximum=60,
 )
+LEASE_BURN_SECONDS = environment.integer(
+    "GATEWAY_LEASE_BURN_SECONDS",
+    600,
+    "For how long a lease should last at the rate of the last minute; at most a tenth of what the account has. It is "
+    "topped up at half, so an account is served for half as long while PostgreSQL is away.",
+    minimum=10,
+    maximum=3600,
+)
 SPOOL_DIR = environment.text(
     "GATEWAY_SPOOL_DIR",
     "",

@@ -30,8 +30,8 @@ class Need:
 
     ``amount`` is the hold's, in tokens. ``seen_epoch`` 0: there was no purse. ``purse_alive``: it had the run, the
     generation and a life left. ``budgets_in_purse`` has what the refusal told, ``granted_in_purse`` the purse's ``gr``
-    (None: not known). ``burn``: tokens of the last 60 s, as far as known. ``quota_cap``: what the payer's tier may
-    spend in a day (UTC).
+    (None: not known). ``burn``: tokens for which a lease should do, by what was used lately. ``quota_cap``: what the
+    payer's tier may spend in a day (UTC).
     """
 
     account: UUID
@@ -217,8 +217,8 @@ def _top_up(funds: Funds, lease: Lease, need: Need, budgets: Mapping[str, Budget
 
 
 def part_size(*, missing: int, need: Need, room: int) -> int:
-    """Tokens of a part: a minute's burn or four holds, but no more than a tenth of what is there; at least what is
-    missing, and at most all.
+    """Tokens of a part: what is going to be used or four holds, but no more than a tenth of what is there; at least
+    what is missing, and at most all.
     """
     wanted = min(max(need.burn, 4 * need.amount), room // 10)
     return min(max(wanted, missing), room)

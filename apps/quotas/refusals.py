@@ -1,5 +1,5 @@
-"""Refused calls: the trace that the gateway leaves of each in the cache, for a day, under the call's request id. Callers
-choose those, so each payer has a trace of its own under one id.
+"""Refused calls: the trace that the gateway leaves of each in the cache, for a day, under the call's request id.
+Callers choose those, so each payer has a trace of its own under one id.
 
 A trace says which limit refused, its value, what was used and held, and when the call would pass. It is a help, not a
 record: the cache may forget it, and without the cache there is none.

@@ -150,7 +150,7 @@ QUOTA_LEASE_SECONDS = environment.integer(
     "QUOTA_LEASE_SECONDS", 600, "Life of a lease's purse between renewals.", minimum=2, maximum=3600
 )
 QUOTA_RENEW_SECONDS = environment.integer(
-    "QUOTA_RENEW_SECONDS", 180, "A lease that has less left is renewed, or recalled when idle.", minimum=1, maximum=3600
+    "QUOTA_RENEW_SECONDS", 330, "A lease that has less left is renewed, or recalled when idle.", minimum=1, maximum=3600
 )
 QUOTA_SWEEP_SECONDS = environment.number(
     "QUOTA_SWEEP_SECONDS",

@@ -16,6 +16,8 @@ from tests.functional.payers import Oracle, eventually, open_payer
 
 SHORT_SECONDS, LONG_SECONDS = 5, 60
 PAUSE_SECONDS = 0.02
+STEADY_SECONDS, PROMISED_SECONDS = 150, 300
+"""How long a use must have gone on evenly before its lease is as large as it will be; and for how long that must do."""
 REFUSED_SECONDS, BREAKER_SECONDS = 0.150, 0.005
 RECOVERED_SECONDS = 5
 LEDGER_SECONDS = 2.5
@@ -102,6 +104,20 @@ def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outag
 
         outage(site.ledger.process, site.ledger_ways())
         answers = asked_for(caller, seconds)
+
+        assert {answer.status for answer in answers} == {200}
+        assert_recovers(site, caller)
+
+
+@on_long_leases
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_without_postgresql_an_even_use_goes_on_for_five_minutes(site: Site) -> None:
+    with calling(site.gateways[0].url, open_payer(tokens=100_000_000)) as caller:
+        asked_for(caller, STEADY_SECONDS)
+
+        stopped(site.ledger.process, site.ledger_ways())
+        answers = asked_for(caller, PROMISED_SECONDS)
 
         assert {answer.status for answer in answers} == {200}
         assert_recovers(site, caller)

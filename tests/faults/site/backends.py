@@ -14,7 +14,7 @@ SETTINGS = {
     # A row lock's hold that nobody renews is sold again at once: no gateway may seem dead because the machine is busy.
     "postgres": {"QUOTA_BACKEND": "postgres", "GATEWAY_HOLD_SECONDS": "20", **PATIENT},
     # Where outages are measured, some of them longer than a lease of the other sites lives.
-    "long leases": {"QUOTA_BACKEND": "leases", "QUOTA_LEASE_SECONDS": "600", "QUOTA_RENEW_SECONDS": "180"},
+    "long leases": {"QUOTA_BACKEND": "leases", "QUOTA_LEASE_SECONDS": "600", "QUOTA_RENEW_SECONDS": "330"},
 }
 
 on_leases = pytest.mark.parametrize("site", ["leases"], indirect=True)
