@@ -4,6 +4,7 @@ They are set up as ``make run`` sets them up, durability included: a hold is on 
 """
 
 import base64
+import ctypes.util
 import os
 import secrets
 import signal
@@ -37,7 +38,8 @@ def running_bank(directory: Path, cores: Cores, stub: Stub, *, drained: bool = T
         processes.wait_for(children[0], postgres.is_ready)
         postgres.create_roles()
         for store in (quota, cache):
-            children.append(_start(stack, store.command(), cores, directory / f"{store.data.name}.log"))
+            log = directory / f"{store.data.name}.log"
+            children.append(_start(stack, store.command(), cores, log, environment=_allocator()))
             processes.wait_for(children[-1], store.is_ready)
         environment = _environment(postgres, quota, cache)
         _run(["manage.py", "migrate", "-v0"], environment | {"DATABASE_URL": postgres.owner_url()})
@@ -85,10 +87,20 @@ def draining(cores: Cores, directory: Path, environment: Mapping[str, str]) -> I
         child.stop()
 
 
+def _allocator() -> dict[str, str]:
+    """Valkey with jemalloc, as its own packages have it: the wheel is linked to libc's, which is slow with much memory.
+
+    The library comes with the package redis-tools. Where it is not found, libc's stays.
+    """
+    library = ctypes.util.find_library("jemalloc")
+    return {} if library is None else {"LD_PRELOAD": library}
+
+
 def _start(
-    stack: ExitStack, command: Sequence[str], cores: Cores, log: Path, stop_signal: signal.Signals = signal.SIGTERM
-) -> Child:
-    child = processes.start(command, core=cores.load, log=log)
+    stack: ExitStack, command: Sequence[str], cores: Cores, log: Path, stop_signal: signal.Signals = signal.SIGTERM,
+    *, environment: Mapping[str, str] | None = None,
+) -> Child:  # fmt: skip
+    child = processes.start(command, core=cores.load, log=log, environment=environment)
     stack.callback(child.stop, stop_signal)
     return child
 

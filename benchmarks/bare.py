@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import django
@@ -39,6 +39,7 @@ START = "0be9cc00-0000-7000-8000-"
 FIRST = UUID(f"{START}{0:012d}")
 POLICY = Policy(Bucket(10**9, 10**12))
 AT_ONCE = 500
+REWRITING_SECONDS = 0.2
 PAYLOAD = b'{"usage":{"input":20,"cached_input":0,"output":16,"reasoning":0},"outcome":"completed","status":200}'
 
 
@@ -87,6 +88,8 @@ def give_purses(limiter: Limiter, generation: int, first: int, count: int) -> No
     for begin in range(first, count, AT_ONCE):
         accounts = [payer(number) for number in range(begin, min(begin + AT_ONCE, count))]
         limiter.run_all([grant_call(_part(account, generation, run_id, late)) for account in accounts])
+    while b"aof_rewrite_in_progress:1" in cast("bytes", limiter.ask(0, "INFO", "persistence")):
+        time.sleep(REWRITING_SECONDS)  # Of the file that has all those purses: no part of what a call costs.
 
 
 def _part(account: UUID, generation: int, run_id: str, late: int) -> PartOfLease:

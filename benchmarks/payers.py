@@ -21,7 +21,7 @@ from benchmarks.machine import Cores
 from benchmarks.subjects import Bank, Stub
 
 COUNTS = (100, 1_000, 10_000, 100_000, 1_000_000)
-PASSES, PAIRS = 3, 10_000
+PASSES, PAIRS = 5, 10_000
 MUST = 1.2
 
 
