@@ -21,6 +21,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
+MOST_UNSENT = 8
+"""Commands that wait for the end of the tick; with so many Valkey may begin, while we make the next ones."""
+
 SECOND_LOOK_SECONDS = 0.02
 
 NOT_NOW = {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
@@ -87,6 +90,8 @@ class Connection(asyncio.Protocol):
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(command)
+        if len(self._unsent) >= MOST_UNSENT:
+            self._flush()
         future: asyncio.Future[Reply] = self._loop.create_future()
         deadline = self._loop.time() + self._timeout_s
         self._waiting.append((future, deadline))

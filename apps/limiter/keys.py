@@ -13,8 +13,9 @@ REMEMBERED_KEYS = 65_536
 
 
 class AccountKeys(NamedTuple):
-    """The keys of an account that every call touches, and the tag of its shard."""
+    """The keys of an account that every call touches, the tag of its shard, and the account as text."""
 
+    account: str
     tag: str
     purse: str
     bucket: str
@@ -30,10 +31,10 @@ class AccountKeys(NamedTuple):
 @lru_cache(maxsize=REMEMBERED_KEYS)
 def keys_of(account: UUID) -> AccountKeys:
     """All key names of an account, remembered: making them costs more than sending them."""
-    tag = tag_of(shard_of(account))
-    own = (f"{tag}:{kind}:{account}" for kind in ("purse", "bucket", "rpm", "queue", "parts"))
+    name, tag = str(account), tag_of(shard_of(account))
+    own = (f"{tag}:{kind}:{name}" for kind in ("purse", "bucket", "rpm", "queue", "parts"))
     shards = (f"{tag}:{kind}" for kind in ("live", "quarantine", "journal", "mark"))
-    return AccountKeys(tag, *own, *shards)
+    return AccountKeys(name, tag, *own, *shards)
 
 
 def shard_of(account: UUID) -> int:

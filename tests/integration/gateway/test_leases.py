@@ -121,7 +121,7 @@ async def test_after_a_flush_a_new_epoch_is_spent_and_what_had_ended_is_told_aga
     entry = backend.spool.book._waiting[running.hold]
     assert entry.journal
     balance = await backend.balance(payer)
-    assert (balance.leased, balance.available + balance.leased) == (2 * 400, 10_000)
+    assert (balance.leased, balance.available + balance.leased) == (4 * 100 + 9_600 // 10, 10_000)
 
 
 async def test_a_ledger_of_another_generation_voids_the_purses(backend: Backend, purse_of: PurseOf) -> None:
