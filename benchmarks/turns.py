@@ -15,6 +15,9 @@ from benchmarks.subjects import Stub, Subject
 WARM_SECONDS = 1.0
 """Load that nobody counts: code is specialised, pools are filled."""
 
+SLOW_SECONDS = 20.0
+"""For how long a subject is measured that cannot answer all connections while it is warmed: else it has no answers."""
+
 FIRST_STEPS_RATE = 50.0
 """Requests per second before the streams: what is made once (imports, pools) is not the memory of a stream."""
 
@@ -114,8 +117,8 @@ def play(subject: Subject, child: processes.Child, stub: Stub, cores: Cores, pla
     _insist_on_answer(subject, child)
     pace.send_at_rate(subject.port, turn.request(stream=False), rate=FIRST_STEPS_RATE, seconds=0)
     streamed = _streams(turn)
-    _saturate(turn, WARM_SECONDS)
-    saturated = _saturation(turn)
+    warmed = _saturate(turn, WARM_SECONDS)
+    saturated = _saturation(turn, plan.seconds if warmed.requests > saturation.CONNECTIONS else SLOW_SECONDS)
     rate = rate or chosen_rate(saturated["requests_per_second"], plan)
     paced = _pace(turn, rate)
     failures = int(streamed.pop("failures") + saturated.pop("failures") + paced.pop("failures"))
@@ -132,9 +135,9 @@ def _saturate(turn: _Turn, seconds: float) -> saturation.Saturated:
     return saturation.saturate(url, workload.request_body(stream=False), turn.subject.headers, seconds=seconds)
 
 
-def _saturation(turn: _Turn) -> dict[str, float]:
+def _saturation(turn: _Turn, seconds: float) -> dict[str, float]:
     with turn.metered() as meter:
-        run = _saturate(turn, turn.plan.seconds)
+        run = _saturate(turn, seconds)
     answered = max(1, run.requests)  # the slowest subjects may not have one answer within a second
     return {
         "requests_per_second": run.requests / run.seconds,

@@ -4,10 +4,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import orjson
 
 from apps.core.units import MILLI, Usage, weigh
-from gateway import errors
+from gateway import errors, strict_json
 from gateway.control_plane import Model, Price, Principal, Provider, Snapshot, Tier
 from gateway.dialects.openai.operations import Body, Operation
 from gateway.errors import ApiError, bad_request
@@ -135,4 +134,4 @@ def _upstream_body(operation: Operation, model: Model, body: Body, bound: Estima
             leaving["max_completion_tokens"] = bound.output
         if body.get("stream"):
             leaving["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    return orjson.dumps(leaving)
+    return strict_json.dumps(leaving)

@@ -21,6 +21,7 @@ import structlog
 
 from apps.core.errors import StoreUnavailable
 from apps.core.units import Usage
+from gateway import strict_json
 from gateway.control_plane import (
     TOMBSTONE_MS,
     Admitted,
@@ -68,7 +69,7 @@ class Spool:
         if not self.is_registered:
             raise StoreUnavailable("the ledger does not know this process's spool yet")
         terms, now = demand.terms, boot_ms()
-        line = orjson.dumps(
+        line = strict_json.dumps(
             [
                 "A", time.time_ns() // 1_000_000, now, demand.hold, terms.account, admitted.epoch, demand.generation,
                 demand.amount, orjson.Fragment(_policy_json(terms.policy)), [budget.id for budget in demand.budgets],
@@ -168,11 +169,11 @@ def _dead_call(admission: Line, end: Line | None, progress: int) -> _DeadCall:
     _, _, actual, claim_end, before_start, payload = end
     ending = JournalEnding(
         hold=UUID(hold), account=UUID(account), epoch=epoch, generation=generation, amount=amount,
-        policy=_policy_of(policy), actual=actual, payload=orjson.dumps(payload), tombstone_ms=TOMBSTONE_MS,
-        facts=orjson.dumps(facts), budgets=tuple(budgets), claim=claim, claim_end=ClaimEnd(claim_end),
+        policy=_policy_of(policy), actual=actual, payload=strict_json.dumps(payload), tombstone_ms=TOMBSTONE_MS,
+        facts=strict_json.dumps(facts), budgets=tuple(budgets), claim=claim, claim_end=ClaimEnd(claim_end),
         before_start=before_start,
     )  # fmt: skip
-    return _DeadCall(orjson.dumps(admission, option=orjson.OPT_APPEND_NEWLINE), ending, age_ms)
+    return _DeadCall(strict_json.dumps(admission, option=orjson.OPT_APPEND_NEWLINE), ending, age_ms)
 
 
 def _expired(hold: UUID, account: UUID, progress: int, age_ms: int) -> Line:
@@ -194,7 +195,7 @@ def _end_line(ending: JournalEnding) -> bytes:
 
 def payload_of(settlement: Settlement) -> bytes:
     """What the journal carries of a call's end, beside its hold and its charge."""
-    return orjson.dumps(
+    return strict_json.dumps(
         {
             "usage": settlement.usage, "outcome": settlement.outcome, "usage_source": settlement.usage_source,
             "status": settlement.status, "latency_ms": settlement.latency_ms,

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import orjson
-
 from apps.core.errors import InsufficientBudget, InsufficientQuota, StoreUnavailable
 from apps.core.ids import uuid7
-from gateway import errors, idempotency, limits
+from gateway import errors, idempotency, limits, strict_json
 from gateway.control_plane import (
     Bucket,
     Budget,
@@ -82,7 +80,7 @@ def demand_of(exchange: Exchange, plan: Plan, terms: Terms, attempt: Attempt | N
     """What an admissible call asks for."""
     facts = _facts(exchange, plan)
     claim = None if attempt is None else Claim(attempt.key, attempt.fingerprint, CLAIM_MS)
-    return Demand(uuid7(), plan.bound.tokens, terms, facts, orjson.dumps(facts), _budgets(plan), claim)
+    return Demand(uuid7(), plan.bound.tokens, terms, facts, strict_json.dumps(facts), _budgets(plan), claim)
 
 
 def _budgets(plan: Plan) -> tuple[Budget, ...]:

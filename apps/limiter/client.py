@@ -101,10 +101,13 @@ class Limiter:
         Raises:
             StoreUnavailable
         """
+        return self._ask_all(shard, [command])[0]
+
+    def _ask_all(self, shard: int, commands: Sequence[Sequence[Argument]]) -> list[object]:
         with _store_errors(), _connection(self._server_of(keys.mark_key(shard))) as connection:
-            replies = _replies(connection, [command])
+            replies = _replies(connection, commands)
             _raise_first(replies)
-        return replies[0]
+        return replies
 
     def run_id(self, shard: int) -> str:
         """The run of the server of a shard, as the connection that will be used next has read it.
@@ -146,8 +149,17 @@ class Limiter:
 
     def purse(self, account: UUID) -> Purse | None:
         """An account's purse."""
-        reply = cast("list[bytes]", self.ask(keys.shard_of(account), "HGETALL", keys.purse_key(account)))
-        return decode_purse(dict(zip(reply[::2], reply[1::2], strict=True)))
+        return self.purses([account])[0]
+
+    def purses(self, accounts: Sequence[UUID]) -> list[Purse | None]:
+        """The purses of accounts of one shard, in one write.
+
+        Raises:
+            StoreUnavailable
+        """
+        commands = [("HGETALL", keys.purse_key(account)) for account in accounts]
+        replies = cast("list[list[bytes]]", self._ask_all(keys.shard_of(accounts[0]), commands))
+        return [decode_purse(dict(zip(reply[::2], reply[1::2], strict=True))) for reply in replies]
 
     def _made(self, server: redis.Redis, calls: Sequence[Call[Any]]) -> list[object]:
         """The replies. Where a shard has moved to another server, the map of them is read anew for the next time."""

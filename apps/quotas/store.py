@@ -1,5 +1,6 @@
 """The quota Valkey as the ledger's loops and commands reach it."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import cast
 
@@ -22,10 +23,19 @@ def quota_store() -> Limiter:
 
 def own_purse(limiter: Limiter, lease: Lease) -> Purse | None:
     """The purse of this very lease on the server that it was granted on, if it is still there."""
-    purse = limiter.purse(lease.account)
-    if purse is None or (purse.generation, purse.epoch) != (lease.generation, lease.epoch):
-        return None
-    return purse if purse.run_id == limiter.run_id(shard_of(lease.account)) else None
+    return own_purses(limiter, [lease])[0]
+
+
+def own_purses(limiter: Limiter, leases_of_shard: Sequence[Lease]) -> list[Purse | None]:
+    """The same of several leases of one shard, in one round trip."""
+    purses = limiter.purses([lease.account for lease in leases_of_shard])
+    run_id = limiter.run_id(shard_of(leases_of_shard[0].account))
+    return [
+        purse
+        if purse and (purse.generation, purse.epoch, purse.run_id) == (lease.generation, lease.epoch, run_id)
+        else None
+        for lease, purse in zip(leases_of_shard, purses, strict=True)
+    ]
 
 
 def tokens_in(purse: Purse | None) -> int:

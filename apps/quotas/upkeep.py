@@ -1,15 +1,16 @@
 """Upkeep of leases: those that are used live on, idle ones are recalled, those in doubt are closed when their time
 has come.
 
-Passes of a loop; each lease is a small step of its own, and every step may be repeated: the process can die after any
-line. What PostgreSQL says is always committed before Valkey is told to do what it allows.
+Passes of a loop; the leases of a shard are a step, and every step may be repeated: the process can die after any line.
+What PostgreSQL says is always committed before Valkey is told to do what it allows.
 """
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid5
 
 import structlog
@@ -19,16 +20,16 @@ from prometheus_client import Counter, Gauge
 
 from apps.core.errors import StoreUnavailable
 from apps.core.ids import uuid7
-from apps.limiter.api import AppliedKind, Limiter, PartOfLease, Recall, recall_call, shard_of, topup_call
+from apps.limiter.api import AppliedKind, Limiter, PartOfLease, Purse, Recall, recall_call, shard_of, topup_call
 from apps.quotas.closing import close_lease, doubt_lease, watch_journal
 from apps.quotas.control import ledger_state, tick
 from apps.quotas.leases import GRANT_MS, Lease, LeaseState, lease_id, may_close
 from apps.quotas.leasing import passes_in
 from apps.quotas.spools import open_spools
-from apps.quotas.store import mark_of, now_ms, own_purse, tokens_in
+from apps.quotas.store import mark_of, now_ms, own_purse, own_purses, tokens_in
 from apps.quotas.transactions import ledger_transaction
 
-BATCH = 500
+BATCH = 2000
 """Leases of each kind that one pass looks at."""
 
 UNCONFIRMED_MS = 2 * GRANT_MS
@@ -56,14 +57,25 @@ class _Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unconfirmed:
-    """A part of an OPEN lease of which nobody knows whether it is in the purse."""
+class _Part:
+    """A part of an OPEN lease that its purse may have already; of 0 tokens: it only prolongs."""
 
     lease: Lease
     id: UUID
-    tokens: int
-    budgets: dict[str, int]
-    opens: bool
+    tokens: int = 0
+    budgets: dict[str, int] = field(default_factory=dict)
+    opens: bool = False
+
+
+class _Subject(Protocol):
+    """What is looked after."""
+
+    @property
+    def lease(self) -> Lease:
+        """Whose it is."""
+
+
+S = TypeVar("S", bound=_Subject)
 
 
 @dataclass(slots=True)
@@ -80,14 +92,14 @@ class Upkeep:
             StoreUnavailable: PostgreSQL did not answer, or Valkey for any of the leases; the others are done.
         """
         self._tick()
-        done, failed = 0, None
-        steps = [
-            *((self._keep, kept) for kept in _due()),
-            *((self._confirm, part) for part in _unconfirmed()),
+        steps: list[Callable[[], int]] = [
+            *(partial(self._keep, kept) for kept in _by_shard(_due())),
+            *(partial(self._confirm, parts) for parts in _by_shard(_unconfirmed())),
         ]
-        for step, subject in steps:
+        done, failed = 0, None
+        for step in steps:
             try:
-                done += step(subject)  # type: ignore[operator]
+                done += step()
             except StoreUnavailable as error:
                 failed = error
         done += self.close()
@@ -101,51 +113,49 @@ class Upkeep:
         tick(0 if self._last is None else int((now - self._last) * 1000))
         self._last = now
 
-    def _keep(self, kept: _Kept) -> bool:
-        """Prolong a lease that is used, recall an idle one, doubt one whose purse is gone."""
+    def _keep(self, kept: Sequence[_Kept]) -> int:
+        """Of the leases of a shard, prolong those that are used, and let the others go."""
+        done, used = 0, []
+        for one, purse in zip(kept, own_purses(self.limiter, [one.lease for one in kept]), strict=True):
+            if purse is not None and not purse.closed and (one.is_used or purse.live):
+                used.append(_Part(one.lease, uuid7()))
+            else:
+                done += self._let_go(one, purse)
+        return done + len(self._prolong(used))
+
+    def _let_go(self, kept: _Kept, purse: Purse | None) -> bool:
+        """Recall an idle lease, doubt one whose purse is gone."""
         lease = kept.lease
-        purse = own_purse(self.limiter, lease)
         if purse is None:  # A young one may be on its way; by the ledger's clock, where the other was set back.
             return (lease.age_ms >= UNCONFIRMED_MS or kept.is_over) and _doubt(lease, "purse lost")
         if purse.closed:
             return _doubt(lease, "recalled")
-        if not kept.is_used and not purse.live:
-            self._recall_whole(lease)
-            return _doubt(lease, "idle")
-        return self._prolong(lease, uuid7(), 0, {})
+        self._recall_whole(lease)
+        return _doubt(lease, "idle")
 
-    def _prolong(self, lease: Lease, part: UUID, tokens: int, budgets: dict[str, int]) -> bool:
-        """Give the purse another life, with a part that it may have already; PostgreSQL's row gets it first."""
-        ttl_ms = settings.QUOTA_LEASE_SECONDS * 1000
-        not_after = now_ms(self.limiter, shard_of(lease.account)) + GRANT_MS
-        with ledger_transaction() as cursor:
-            cursor.execute(_PROLONG, {"account": lease.account, "epoch": lease.epoch, "life_ms": ttl_ms + GRANT_MS})
-            if not cursor.rowcount:
-                return False
-        reply = self.limiter.run(
-            topup_call(
-                PartOfLease(
-                    part, lease.account, lease.generation, lease.epoch, lease.run_id, tokens, tuple(budgets.items()),
-                    ttl_ms, passes_in(ttl_ms), not_after,
-                )
-            )
-        )  # fmt: skip
-        if reply.kind in {AppliedKind.OK, AppliedKind.DUP}:
-            _steps.labels("prolonged").inc()
-            return True
-        return reply.kind is not AppliedKind.LATE and _doubt(lease, "purse lost")
+    def _prolong(self, parts: Sequence[_Part]) -> list[_Part]:
+        """Give the purses of a shard another life, each with a part that it may have already; PostgreSQL's rows get it
+        first. Returns the parts of which it is known now what became of them.
+        """
+        if not parts:
+            return []
+        not_after = now_ms(self.limiter, shard_of(parts[0].lease.account)) + GRANT_MS
+        still_open = _prolonged([part.lease for part in parts])
+        sent = [part for part in parts if (part.lease.account, part.lease.epoch) in still_open]
+        replies = self.limiter.run_all([topup_call(_leaving(part, not_after)) for part in sent])
+        return [part for part, reply in zip(sent, replies, strict=True) if _is_known(part.lease, reply.kind)]
 
-    def _confirm(self, part: _Unconfirmed) -> bool:
-        """Learn whether a part is in its purse. One that opened its epoch is looked for, any other is sent again."""
-        lease = part.lease
-        if part.opens:
-            if own_purse(self.limiter, lease) is None:
-                return _doubt(lease, "never granted")
-        elif not self._prolong(lease, part.id, part.tokens, part.budgets):
-            return False
+    def _confirm(self, parts: Sequence[_Part]) -> int:
+        """Learn whether parts are in their purses. One that opened its epoch is looked for, any other is sent again."""
+        opening = [part for part in parts if part.opens]
+        found = own_purses(self.limiter, [part.lease for part in opening]) if opening else []
+        lost = [part for part, purse in zip(opening, found, strict=True) if purse is None]
+        doubted = sum([_doubt(part.lease, "never granted") for part in lost])
+        known = self._prolong([part for part in parts if not part.opens])
+        known += [part for part, purse in zip(opening, found, strict=True) if purse is not None]
         with ledger_transaction() as cursor:
-            cursor.execute(_CONFIRM, [lease.account, part.id])
-        return True
+            cursor.execute(_CONFIRM, [[part.id for part in known]])
+        return doubted + len(known)
 
     def _recall_whole(self, lease: Lease) -> None:
         recall = Recall(
@@ -178,6 +188,43 @@ class Upkeep:
                 watch_journal(lease, mark)
         _steps.labels("closed").inc(closed)
         return closed
+
+
+def _by_shard(subjects: Iterable[S]) -> Iterator[list[S]]:
+    """Those of a shard are looked after together: one server has them, and where it is away the others are done."""
+    shards: dict[int, list[S]] = {}
+    for subject in subjects:
+        shards.setdefault(shard_of(subject.lease.account), []).append(subject)
+    yield from shards.values()
+
+
+def _prolonged(leases: Sequence[Lease]) -> set[tuple[UUID, int]]:
+    """Prolong rows; which of them are OPEN. Locked in the order in which the drainer locks them."""
+    with ledger_transaction() as cursor:
+        cursor.execute(
+            _PROLONG,
+            {
+                "accounts": [lease.account for lease in leases], "epochs": [lease.epoch for lease in leases],
+                "life_ms": settings.QUOTA_LEASE_SECONDS * 1000 + GRANT_MS,
+            },
+        )  # fmt: skip
+        return set(cursor.fetchall())
+
+
+def _leaving(part: _Part, not_after_ms: int) -> PartOfLease:
+    lease, ttl_ms = part.lease, settings.QUOTA_LEASE_SECONDS * 1000
+    return PartOfLease(
+        part.id, lease.account, lease.generation, lease.epoch, lease.run_id, part.tokens, tuple(part.budgets.items()),
+        ttl_ms, passes_in(ttl_ms), not_after_ms,
+    )  # fmt: skip
+
+
+def _is_known(lease: Lease, kind: AppliedKind) -> bool:
+    """What became of a part: it is in its purse, or (then the lease is doubted) never will be; late says nothing."""
+    if kind in {AppliedKind.OK, AppliedKind.DUP}:
+        _steps.labels("prolonged").inc()
+        return True
+    return kind is not AppliedKind.LATE and _doubt(lease, "purse lost")
 
 
 def _doubt(lease: Lease, why: str) -> bool:
@@ -227,16 +274,24 @@ ORDER BY lease.expires_at LIMIT %s
 """  # noqa: S608 (no value is in it)
 
 _PROLONG = """
-UPDATE quotas_lease SET
+WITH due AS (
+    SELECT lease.account_id, lease.epoch
+    FROM quotas_lease AS lease JOIN unnest(%(accounts)s::uuid[], %(epochs)s::bigint[]) AS named (account_id, epoch)
+         ON lease.account_id = named.account_id AND lease.epoch = named.epoch
+    WHERE lease.state = 'OPEN'
+    ORDER BY lease.account_id, lease.epoch FOR UPDATE OF lease
+)
+UPDATE quotas_lease AS lease SET
     expires_at = clock_timestamp() + %(life_ms)s * interval '1 millisecond',
     expires_tick = (SELECT tick FROM quotas_control) + %(life_ms)s
-WHERE account_id = %(account)s AND epoch = %(epoch)s AND state = 'OPEN'
+FROM due WHERE lease.account_id = due.account_id AND lease.epoch = due.epoch
+RETURNING lease.account_id, lease.epoch
 """
 
 
-def _unconfirmed() -> list[_Unconfirmed]:
+def _unconfirmed() -> list[_Part]:
     rows = _rows(_UNCONFIRMED, [UNCONFIRMED_MS, MOST_PARTS_SINCE, BATCH])
-    return [_Unconfirmed(_lease(row), row[12], row[13], json.loads(row[14]), row[15]) for row in rows]
+    return [_Part(_lease(row), row[12], row[13], json.loads(row[14]), row[15]) for row in rows]
 
 
 _UNCONFIRMED = f"""
@@ -250,7 +305,7 @@ WHERE NOT part.applied AND part.made_at < clock_timestamp() - %s * interval '1 m
 ORDER BY part.made_at LIMIT %s
 """  # noqa: S608 (no value is in it)
 
-_CONFIRM = "UPDATE quotas_lease_part SET applied = true WHERE account_id = %s AND id = %s"
+_CONFIRM = "UPDATE quotas_lease_part SET applied = true WHERE id = ANY(%s)"
 
 
 def _in_doubt_and_expired(now_tick: int) -> list[Lease]:
