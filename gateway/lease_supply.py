@@ -145,6 +145,14 @@ class Supply:
             if not self._wanted[account]:
                 del self._wanted[account]
 
+    def as_heard(self, refusal: Refusal, account: "UUID") -> Refusal:
+        """A refusal with the epoch that was the latest when it was heard: where there is no purse, that one is gone.
+
+        Asked later, this process may know of an epoch that had not begun, and would tell the ledger that it is lost.
+        """
+        burn = self._burns.get(account)
+        return refusal if refusal.epoch or burn is None else replace(refusal, epoch=burn.epoch)
+
     async def fetch(self, demand: Demand, refusal: Refusal) -> None:
         """Return when it is worth to reserve again: there may be more in the purse now.
 
@@ -259,7 +267,7 @@ class Supply:
             account=terms.account, payer_kind=facts.payer_kind, payer_id=facts.payer_id, provider=facts.provider,
             amount=demand.amount, budgets=demand.budgets, run_id=saw.run_id or demand.run_id,
             generation=self.generation,
-            seen_epoch=saw.epoch or (0 if burn is None else burn.epoch), purse_alive=saw.purse_alive,
+            seen_epoch=saw.epoch, purse_alive=saw.purse_alive,
             # A purse that lacks a budget's part was not asked for tokens: if it lacks them too, it says so next.
             available_in_purse=MAX_TOKENS if lacks_budget else saw.available,
             budgets_in_purse={saw.budget: saw.available} if lacks_budget else {},

@@ -85,7 +85,7 @@ class LeaseQuota:
         # Now, not when the ledger is asked: what the answer says of the purse and the time is this server's.
         demand.run_id = self._store.run_id_of(purse_key(terms.account))
         tally.count(metrics.RESERVES, reply.kind if isinstance(reply, Refusal) else "ok")
-        return reply
+        return self._supply.as_heard(reply, terms.account) if isinstance(reply, Refusal) else reply
 
     async def _reserve_when_supplied(self, demand: Demand, refusal: Refusal) -> Admitted:
         """Fetch tokens from the ledger and try again, for as long as that helps and the call may wait."""

@@ -49,7 +49,8 @@ async def handle(gateway: "Gateway", request: Request) -> None:
         await _answer(exchange, error)
     except ClientGoneError:
         exchange.status = exchange.status or 499
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        exchange.fields["reason"] = str(error)  # For the log; the caller is told no more than that it may try again.
         await _answer(exchange, errors.quota_unavailable())
     except Exception:  # The last line: a fault that nobody foresaw is an answer and a traceback, not a dead socket.
         log.exception("request.failed", request_id=exchange.request_id, route=route)

@@ -13,7 +13,7 @@ from redis import Redis
 from apps.core.errors import AccountSuspended, InsufficientBudget, InsufficientQuota, StoreUnavailable
 from apps.limiter.api import Purse, hold_key, purse_key, revoke_calls
 from apps.quotas import api as quotas
-from gateway.control_plane import Admitted, Bucket, Budget, Claim, ClaimEnd, Mode, Policy, RefusalKind
+from gateway.control_plane import Admitted, Bucket, Budget, Claim, ClaimEnd, Mode, Policy, Refusal, RefusalKind
 from gateway.quota import DEAD, SWEPT, LimitReached
 from tests.integration.gateway.conftest import Backend, Payer, demand, ended
 
@@ -122,6 +122,18 @@ async def test_after_a_flush_a_new_epoch_is_spent_and_what_had_ended_is_told_aga
     assert entry.journal
     balance = await backend.balance(payer)
     assert (balance.leased, balance.available + balance.leased) == (4 * 100 + 9_600 // 10, 10_000)
+
+
+async def test_who_was_refused_before_the_epoch_began_does_not_report_it_lost(backend: Backend) -> None:
+    payer = await backend.open_payer(10_000)
+    early = demand(payer, 100)
+    refusal = await backend.quota._reserve(early)
+    assert isinstance(refusal, Refusal)
+    first = (await backend.call(payer, 100, 70))[1]
+
+    second = await backend.quota._reserve_when_supplied(early, refusal)
+
+    assert second.epoch == first.epoch
 
 
 async def test_a_ledger_of_another_generation_voids_the_purses(backend: Backend, purse_of: PurseOf) -> None:
