@@ -111,6 +111,8 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
         "GATEWAY_SPOOL_DIR": tempfile.mkdtemp(prefix="spool-", dir=site.directory),
         # One account has all calls, and the loops that book them share a core with the load: they come behind.
         "GATEWAY_JOURNAL_LIMIT": "10000000",
+        # The ledger's writes go to the same disk as Valkey's: one that is slow for a moment shows as latency.
+        "GATEWAY_VALKEY_TIMEOUT_SECONDS": "1",
     }
     return Subject(
         name,
