@@ -10,6 +10,7 @@ SUBJECTS: dict[str, Callable[[Site], Subject]] = {
     "gateway": subjects.gateway,
     "gateway-noop": subjects.gateway_noop,
     "floor": subjects.floor,
+    "floor-asgi": subjects.floor_asgi,
     "litellm": peers.litellm,
     "portkey": peers.portkey,
 }

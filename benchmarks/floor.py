@@ -1,6 +1,7 @@
-"""``python -m benchmarks.floor PORT``: a raw ASGI application that answers by itself, on the gateway's server.
+"""``python -m benchmarks.floor PORT [asgi]``: an application that answers by itself, on the gateway's server.
 
-No client, no limits, no bank: what this costs, no gateway on the same server can save.
+No client, no limits, no bank: what this costs, no gateway on the same server can save. With ``asgi`` it is a raw ASGI
+application under uvicorn's own protocol, which the gateway's was until ADR 9.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from typing import Any
 import uvicorn
 
 from benchmarks import workload
+from gateway.server.connection import Connection
+from gateway.server.request import Request
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,8 +52,33 @@ async def _stream(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+class Answering:
+    """The same behind the gateway's own protocol."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI's entry, which uvicorn wants to see."""
+
+    async def serve(self, request: Request) -> None:
+        """Read the body, then answer."""
+        body, more = b"", request.head.method == "POST"
+        while more:
+            piece, more = await request.read()
+            body += piece
+        if b'"stream":true' in body:
+            request.begin(200, [(b"content-type", b"text/event-stream")])
+            for chunk in CHUNKS:
+                request.send(chunk)
+                await asyncio.sleep(workload.CHUNK_INTERVAL_MS / 1000)
+            request.end()
+            return
+        length = (b"content-length", b"%d" % len(ANSWER))
+        request.answer(200, [(b"content-type", b"application/json"), length], ANSWER)
+
+
 if __name__ == "__main__":
+    is_asgi = "asgi" in sys.argv
     uvicorn.run(
-        application, host="127.0.0.1", port=int(sys.argv[1]),
-        loop="uvloop", http="httptools", lifespan="off", access_log=False, log_level="warning",
+        application if is_asgi else Answering(), host="127.0.0.1", port=int(sys.argv[1]),
+        loop="uvloop", http="httptools" if is_asgi else Connection, lifespan="off", access_log=False,
+        log_level="warning",
     )  # fmt: skip

@@ -90,7 +90,13 @@ def gateway_noop(site: Site) -> Subject:
 def floor(site: Site) -> Subject:
     """The server of the gateway with an application that answers by itself: what is left for everything of ours."""
     command = (sys.executable, "-m", "benchmarks.floor", str(site.port))
-    return Subject("floor", "uvicorn answering by itself", command, site.port, "/livez")
+    return Subject("floor", "the gateway's server answering by itself", command, site.port, "/livez")
+
+
+def floor_asgi(site: Site) -> Subject:
+    """The same under uvicorn's own protocol, as an ASGI application."""
+    command = (sys.executable, "-m", "benchmarks.floor", str(site.port), "asgi")
+    return Subject("floor-asgi", "uvicorn answering by itself", command, site.port, "/livez")
 
 
 def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
@@ -105,6 +111,8 @@ def _gateway(site: Site, name: str, about: str, module: str) -> Subject:
         "GATEWAY_SPOOL_DIR": tempfile.mkdtemp(prefix="spool-", dir=site.directory),
         # One account has all calls, and the loops that book them share a core with the load: they come behind.
         "GATEWAY_JOURNAL_LIMIT": "10000000",
+        # The ledger's writes go to the same disk as Valkey's: one that is slow for a moment shows as latency.
+        "GATEWAY_VALKEY_TIMEOUT_SECONDS": "1",
     }
     return Subject(
         name,

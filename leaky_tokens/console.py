@@ -63,6 +63,8 @@ MENU = (
          "Its generation; let leases close again"),
         ("Spools", "storage", "quotas", "spool",
          "Gateways' files of calls under way; write off lost ones"),
+        ("Sealed days", "verified", "quotas", "dayseal",
+         "Each day's transfers under one digest"),
         ("Dead events", "report", "quotas", "deadevent",
          "Entries that could not be booked; replay or discard"),
         ("Audit trail", "history", "audit", "entry",

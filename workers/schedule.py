@@ -35,6 +35,8 @@ SCHEDULE: dict[str, Entry] = {
     "rotate_signing_keys": every(HOUR, "workers.tasks.accounts.rotate_signing_keys"),
     # The ledger adds up, and Valkey has no more than it was given.
     "audit_ledger": every(AUDIT_SECONDS, "workers.tasks.quotas.audit_ledger"),
+    # Nobody rewrites what was booked on a day that is over without being found out.
+    "seal_days": every(HOUR, "workers.tasks.quotas.seal_days"),
     # Allowances of a new window, for those who will look before they call.
     "give_allowances": every(ALLOWANCE_SECONDS, "workers.tasks.quotas.give_allowances"),
     # Sign-ins that are long over are forgotten.

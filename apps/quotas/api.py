@@ -54,6 +54,7 @@ from apps.quotas.orders import order, revoke
 from apps.quotas.orders import pursue as pursue_orders
 from apps.quotas.rebuilding import LeaseStanding, purses_of_leases, start_over
 from apps.quotas.recalls import recall
+from apps.quotas.seals import check_seals, seal_days
 from apps.quotas.selectors import SpoolState, balance, balances_of, budget_of, spools
 from apps.quotas.services import expire_holds, grant, renew, reopen, reserve, settle, suspend
 from apps.quotas.spools import Stamp, close_spool, register_spool, report_spool, write_off_spool
@@ -104,6 +105,7 @@ __all__ = [
     "bump_generation",
     "check_identities",
     "check_purses",
+    "check_seals",
     "close_spool",
     "decide_lease",
     "discard_dead_event",
@@ -139,6 +141,7 @@ __all__ = [
     "reset_time",
     "return_ref",
     "revoke",
+    "seal_days",
     "settle",
     "spools",
     "start_over",

@@ -1,9 +1,11 @@
-"""The audit of the books: PostgreSQL against itself, and purses in Valkey against their leases.
+"""The audit of the books: PostgreSQL against itself, a sealed day against its seal, and purses in Valkey against their
+leases.
 
 A difference raises a metric and freezes the closing of leases, so that nothing is given back on wrong numbers.
 Traffic goes on.
 """
 
+import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from apps.limiter.api import SHARDS, Limiter, shard_of
 from apps.quotas.control import freeze_closing
 from apps.quotas.domain import Difference
 from apps.quotas.identities import check_identities
+from apps.quotas.seals import check_a_seal
 from apps.quotas.store import quota_store
 from apps.quotas.transactions import ledger_transaction
 
@@ -33,6 +36,7 @@ def audit_ledger() -> list[Difference]:
     with ledger_transaction() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '10min'")
         found = check_identities()
+    found += check_a_seal(time.time())
     try:
         found += check_purses(quota_store())
     except StoreUnavailable as error:

@@ -112,6 +112,22 @@ class Transfer(models.Model):
         return f"{self.code} {self.amount}"
 
 
+class DaySeal(models.Model):
+    """A day's transfers (UTC), how many and by their SHA-256, chained to the day before. Never changed."""
+
+    day = models.DateField(primary_key=True, editable=False)
+    transfers = models.BigIntegerField()
+    digest = models.BinaryField(editable=True)
+    sealed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "quotas_day_seal"
+        default_permissions: ClassVar = ("view",)
+
+    def __str__(self) -> str:
+        return str(self.day)
+
+
 class Lot(models.Model):
     """A grant and what remains of it. Changed by transfers only, in a trigger; what expires first is spent first."""
 

@@ -11,6 +11,12 @@ def audit_ledger() -> int:
 
 
 @app.task
+def seal_days() -> int:
+    """Seal the transfers of days that are over."""
+    return api.seal_days()
+
+
+@app.task
 def give_allowances() -> int:
     """Let accounts that are in use have the allowance of a window that has begun, before their next call asks for
     it.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from apps.core.console import ask_first, ending, identifier, to_rows
 from apps.core.errors import LeakyError
 from apps.quotas import control, dead_events, spools
 from apps.quotas.admin.ledger import LedgerAdmin, as_uuid
-from apps.quotas.models import Control, DeadEvent, Spool
+from apps.quotas.models import Control, DaySeal, DeadEvent, Spool
 
 
 class UpkeepAdmin(LedgerAdmin):
@@ -110,6 +111,33 @@ class ControlAdmin(UpkeepAdmin):
             return page
         control.thaw_closing(actor().reason)
         self.message_user(request, "Leases may close again.", messages.SUCCESS)
+        return None
+
+
+@admin.register(DaySeal)
+class DaySealAdmin(LedgerAdmin):
+    """Each day's transfers under one digest, chained to the day before. ``manage.py ledger_seals --verify`` checks."""
+
+    matching = staticmethod(lambda term: Q(day=as_day(term)))
+    search_fields: ClassVar = ["day"]
+    search_help_text = "A day, as 2026-11-28"
+    list_display = ("day", "transfers", "digest_hex", "sealed_at")
+    date_hierarchy = "day"
+    ordering = ("-day",)
+    fields = ("day", "transfers", "digest_hex", "sealed_at")
+    readonly_fields = fields
+
+    @display(description="SHA-256")
+    def digest_hex(self, seal: DaySeal) -> str:
+        """As the log has it."""
+        return identifier(bytes(seal.digest).hex())
+
+
+def as_day(term: str) -> date | None:
+    """A day that is written so; None, which no seal has, for anything else."""
+    try:
+        return date.fromisoformat(term)
+    except ValueError:
         return None
 
 
