@@ -137,7 +137,7 @@ LAST_USED_SECONDS = environment.number(
 )
 VALKEY_TIMEOUT_SECONDS = environment.number(
     "GATEWAY_VALKEY_TIMEOUT_SECONDS",
-    0.1,
+    0.25,
     "How long Valkey may take before a call is refused with 503.",
     minimum=0.01,
     maximum=10,
