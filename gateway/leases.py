@@ -122,7 +122,7 @@ class LeaseQuota:
         Raises:
             StoreUnavailable
         """
-        ended = await self._store.call_function(settle_call(ending), may_wait=True)
+        ended = await self._store.call_function(settle_call(ending))
         self._spool.acknowledged(ending.hold, ended)
         tally.count(metrics.SETTLES, ended.kind)
         first = ended.kind in (EndedKind.SETTLED, EndedKind.CORRECTED)

@@ -105,29 +105,26 @@ class Valkey:
         """
         return self._next().send(pack(args))
 
-    async def call_function(self, call: FunctionCall[T], *, may_wait: bool = False, asking: bool = False) -> T:
+    async def call_function(self, call: FunctionCall[T], *, asking: bool = False) -> T:
         """Run a function of the library; a server that has lost the library gets it, once.
 
-        ``may_wait``: nobody waits for it, so it may go out some milliseconds later, with others. ``asking``: the server
-        does not own the slot yet, and was named by the one that gives it away.
+        ``asking``: the server does not own the slot yet, and was named by the one that gives it away.
 
         Raises:
             ValkeyReplyError, StoreUnavailable: as :meth:`call`.
         """
         connection = self._next()
         try:
-            return call.decode(await self._run(connection, call, may_wait=may_wait, asking=asking))
+            return call.decode(await self._run(connection, call, asking))
         except ValkeyReplyError as error:
             if "Function not found" not in str(error) or not self._library:
                 raise
         await _load(connection, self._library)
-        return call.decode(await self._run(connection, call, asking=asking))
+        return call.decode(await self._run(connection, call, asking))
 
-    async def _run(
-        self, connection: Connection, call: FunctionCall[object], *, may_wait: bool = False, asking: bool = False
-    ) -> Reply:
+    async def _run(self, connection: Connection, call: FunctionCall[object], asking: bool) -> Reply:  # noqa: FBT001
         if not asking:
-            return await connection.send_function(call, may_wait=may_wait)
+            return await connection.send_function(call)
         _, reply = await asyncio.gather(connection.send(pack(("ASKING",))), connection.send_function(call))
         return reply
 

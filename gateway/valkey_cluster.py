@@ -30,8 +30,8 @@ class Store(Protocol):
     async def call(self, *args: Argument) -> Reply:
         """Run one command. On a cluster its first argument must be its key."""
 
-    async def call_function(self, call: FunctionCall[T], *, may_wait: bool = False) -> T:
-        """Run a function of the library; ``may_wait``: with others, some milliseconds later."""
+    async def call_function(self, call: FunctionCall[T]) -> T:
+        """Run a function of the library."""
 
     async def ping(self) -> None:
         """Return when the store has answered, or raise StoreUnavailable."""
@@ -103,7 +103,7 @@ class ValkeyCluster:
             node, _ = await self._redirected(error)
         return await node.call(*args)
 
-    async def call_function(self, call: FunctionCall[T], *, may_wait: bool = False) -> T:
+    async def call_function(self, call: FunctionCall[T]) -> T:
         """Run a function on the server that has its keys.
 
         Raises:
@@ -112,7 +112,7 @@ class ValkeyCluster:
         node, asking = self._owner(slot_of(call.keys[0])), False
         for _ in range(MOST_REDIRECTIONS):
             try:
-                return await node.call_function(call, may_wait=may_wait, asking=asking)
+                return await node.call_function(call, asking=asking)
             except StoreUnavailable:
                 self._look_again()
                 raise

@@ -24,9 +24,6 @@ pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 MOST_UNSENT = 8
 """Commands that wait for the end of the tick; with so many Valkey may begin, while we make the next ones."""
 
-WAIT_SECONDS = 0.003
-"""For how long a command may wait for company that nobody waits for."""
-
 SECOND_LOOK_SECONDS = 0.02
 
 NOT_NOW = {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
@@ -74,18 +71,14 @@ class Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(protocolError=StoreUnavailable, replyError=_error_of)
         self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._unsent: list[bytes] = []
-        self._flushes_soon = self._flushes_later = False
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: asyncio.Future[Reply] | None = None
         self.run_id = ""
         self.lost = False
         self.closed = asyncio.Event()
 
-    def send(self, command: bytes, *, may_wait: bool = False) -> asyncio.Future[Reply]:
+    def send(self, command: bytes) -> asyncio.Future[Reply]:
         """Queue a packed command for this tick's write. The future may be cancelled; its reply is then thrown away.
-
-        One that ``may_wait`` goes with the next that may not, or after some milliseconds: a write of its own would cost
-        us and Valkey, with its disk, more than the command does.
 
         Raises:
             StoreUnavailable: too many calls wait already.
@@ -94,12 +87,8 @@ class Connection(asyncio.Protocol):
             raise StoreUnavailable(
                 "the connection to Valkey is lost" if self.lost else "too many calls wait for Valkey"
             )
-        if not may_wait and not self._flushes_soon:
-            self._flushes_soon = True
+        if not self._unsent:
             self._loop.call_soon(self._flush)
-        elif may_wait and not self._flushes_later and not self._flushes_soon:
-            self._flushes_later = True
-            self._loop.call_later(WAIT_SECONDS, self._flush_later)
         self._unsent.append(command)
         if len(self._unsent) >= MOST_UNSENT:
             self._flush()
@@ -110,10 +99,9 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(deadline, self._check_oldest)
         return future
 
-    def send_function(self, call: FunctionCall[object], *, may_wait: bool = False) -> asyncio.Future[Reply]:
+    def send_function(self, call: FunctionCall[object]) -> asyncio.Future[Reply]:
         """Queue a run of a function. Raises as :meth:`send`."""
-        command = pack(("FCALL", call.function, len(call.keys), *call.keys, self.run_id, *call.args))
-        return self.send(command, may_wait=may_wait)
+        return self.send(pack(("FCALL", call.function, len(call.keys), *call.keys, self.run_id, *call.args)))
 
     def drop(self, reason: str) -> None:
         """Close at once and fail all calls in flight: nobody knows any more which reply would be whose."""
@@ -164,12 +152,7 @@ class Connection(asyncio.Protocol):
         else:
             future.set_result(reply)
 
-    def _flush_later(self) -> None:
-        self._flushes_later = False
-        self._flush()
-
     def _flush(self) -> None:
-        self._flushes_soon = False
         if self._unsent and self._transport is not None:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()

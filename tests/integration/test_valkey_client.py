@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -119,33 +118,6 @@ async def test_replies_of_every_kind(valkey: Valkey) -> None:
     assert await valkey.call("SET", key, "x" * 1_000_000) == b"OK"
     assert await valkey.call("GET", key) == b"x" * 1_000_000
     assert await valkey.call("DEL", key) == 1
-
-
-async def test_what_may_wait_goes_with_what_may_not_in_one_write(server: Process) -> None:
-    client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
-    before = await _reads(client)
-
-    waiting = [asyncio.ensure_future(client.call_function(Add(1, ("sum",)), may_wait=True)) for _ in range(4)]
-    await asyncio.sleep(0)
-    urgent = await client.call_function(Add(10, ("sum",)))
-
-    assert [total for _, total in await asyncio.gather(*waiting)] == [1, 2, 3, 4]
-    assert urgent[1] == 14
-    assert await _reads(client) - before == 2, "one for all of them, and one for this question"
-    await client.close()
-
-
-async def test_what_may_wait_goes_alone_when_nobody_comes(server: Process) -> None:
-    client = await Valkey.connect(server.url, timeout_s=5, library=LIBRARY)
-    for total in range(1, 4):
-        assert (await client.call_function(Add(1, ("sum",)), may_wait=True))[1] == total
-    await client.close()
-
-
-async def _reads(client: Valkey) -> int:
-    """How often the server has read from a connection."""
-    info = cast("bytes", await client.call("INFO", "stats")).decode()
-    return int(info.partition("total_reads_processed:")[2].splitlines()[0])
 
 
 async def test_an_error_reply_reaches_its_caller_only(valkey: Valkey) -> None:
