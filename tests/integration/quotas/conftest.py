@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tests.integration.quotas.purses import forget_journals
 from workers.lease import lock_key
 
 LOOPS = ("drain_0", "drain_1", "drain_2", "drain_3", "sweep_holds", "keep_leases", "expire_lots")
@@ -24,6 +25,13 @@ def without_loops(django_db_setup: None) -> Iterator[None]:
         for name in LOOPS:
             _take(session, lock_key(name))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _empty_journals(request: pytest.FixtureRequest) -> None:
+    """What earlier tests have left there is none of what a test drains, or waits for."""
+    if "without_loops" in request.fixturenames:
+        forget_journals()
 
 
 def _take(session: psycopg.Connection, key: int) -> None:

@@ -62,7 +62,6 @@ def test_a_drainer_killed_before_its_commit_has_booked_nothing_and_lost_nothing(
 
 
 def test_a_drainer_killed_between_its_commit_and_valkey_books_nothing_twice() -> None:
-    forget_journals()
     account = funded_account(1000)
     call = Call(filled(account, 100), 60).taken()
     call.settle(45)
