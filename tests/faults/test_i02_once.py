@@ -72,7 +72,8 @@ def test_a_dead_gateways_holds_end_soon_and_once(site: Site) -> None:
     assert time.monotonic() - killed <= SWEPT_SECONDS
     for call in calls:
         (event,) = events_of(call.request_id)
-        assert (event["outcome"], event["finished_by"]) == ("expired", "sweeper")
+        # Whoever is first: the sweeper, or the other gateway, which has adopted the dead one's spool.
+        assert (event["outcome"], event["finished_by"]) in {("expired", "sweeper"), ("expired", "spool")}
         assert 0 < event["charged"] <= used(site, call)
     assert payer.balance().spent == sum(events_of(call.request_id)[0]["charged"] for call in calls)
     site.heal()
