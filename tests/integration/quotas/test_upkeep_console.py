@@ -23,13 +23,13 @@ from apps.quotas.api import (
     thaw_closing,
 )
 from apps.quotas.domain import Budget as Limit
-from apps.quotas.models import Budget, DeadEvent, Lease, Lot, Spool
+from apps.quotas.models import Budget, DaySeal, DeadEvent, Lease, Lot, Spool
 from tests.integration.quotas.needs import leased
 from tests.integration.quotas.payers import MINUTE_MS, funded_account, hold_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.quotas.console_urls")]
 
-LISTS = ["lot", "lease", "budget", "spool", "deadevent", "control"]
+LISTS = ["lot", "lease", "budget", "spool", "deadevent", "dayseal", "control"]
 
 
 @pytest.fixture
@@ -52,6 +52,15 @@ def spool() -> str:
     return name
 
 
+def test_sealed_days_are_listed_found_and_shown(operator: Client) -> None:
+    DaySeal.objects.create(day="2001-02-03", transfers=1234, digest=bytes(range(32)))
+
+    assert bytes(range(32)).hex() in operator.get("/admin/quotas/dayseal/2001-02-03/change/").content.decode()
+    for term, found in (("2001-02-03", True), ("2001-02-04", False), ("no day", False), ("", True)):
+        listed = operator.get("/admin/quotas/dayseal/", {"q": term}).content.decode()
+        assert (bytes(range(32)).hex() in listed) is found, term
+
+
 @pytest.fixture
 def parked(lease: Lease) -> DeadEvent:
     return DeadEvent.objects.create(
@@ -65,6 +74,7 @@ def test_every_list_and_page_answers_and_edits_nothing(
     operator: Client, lease: Lease, spool: str, parked: DeadEvent, name: str
 ) -> None:
     Budget.objects.create(id="k123456789", spent=5)
+    DaySeal.objects.create(day="2001-02-03", transfers=1234, digest=bytes(32))
     rows = operator.get(f"/admin/quotas/{name}/").context["cl"].result_list
     assert rows
     path = f"/admin/quotas/{name}/{rows[0].pk}"
