@@ -80,5 +80,5 @@ if __name__ == "__main__":
     uvicorn.run(
         application if is_asgi else Answering(), host="127.0.0.1", port=int(sys.argv[1]),
         loop="uvloop", http="httptools" if is_asgi else Connection, lifespan="off", access_log=False,
-        log_level="warning",
+        log_level="warning", proxy_headers=False,
     )  # fmt: skip
