@@ -110,8 +110,8 @@ class SpoolKeeper:
     async def _take_over(self, file: SpoolFile) -> int:
         try:
             calls = self._spool.adopt(await asyncio.to_thread(lambda: list(file.lines())))
-        except BaseException:
-            file.close()  # Whoever comes next tries again.
+        except BaseException:  # Cancelled, too: a file that stays locked is adopted by nobody.
+            file.close()
             raise
         self._dead.append(file)
         return calls

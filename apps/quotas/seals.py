@@ -8,6 +8,7 @@ is in the log when it is made), and that shows, too.
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from typing import cast
 
 import structlog
 from django.db import connection
@@ -22,6 +23,9 @@ GRACE = timedelta(hours=1)
 FIRST = bytes(32)
 """What stands for the seal before the first."""
 
+TURN_SECONDS = 300
+"""For how long it is one day's turn to be compared: as long as from one audit to the next."""
+
 BATCH = 5_000
 SHOWN_BYTES = 6
 """Of a digest, as far as a difference shows it."""
@@ -34,10 +38,12 @@ _sealed = Gauge("leaky_ledger_sealed_timestamp_seconds", "Up to when the ledger'
 def seal_days(now: datetime | None = None) -> int:
     """Seal every day that is over and has no seal, the oldest first; returns how many. Done twice, it changes nothing.
 
+    ``now`` is PostgreSQL's, unless a test says otherwise.
+
     Raises:
         StoreUnavailable: PostgreSQL did not answer.
     """
-    last = ((now or datetime.now(UTC)) - GRACE).date() - timedelta(days=1)
+    last = ((now or _database_time()) - GRACE).astimezone(UTC).date() - timedelta(days=1)
     sealed = 0
     while (day := _next_day()) is not None and day <= last:
         _seal(day)
@@ -66,7 +72,15 @@ def check_a_seal(seconds: float) -> list[Difference]:
     with ledger_transaction() as cursor:
         cursor.execute("SELECT day FROM quotas_day_seal ORDER BY day")
         days = [day for (day,) in cursor.fetchall()]
-    return check_seals(days[int(seconds // 300) % len(days)]) if days else []
+    return check_seals(days[int(seconds // TURN_SECONDS) % len(days)]) if days else []
+
+
+def _database_time() -> datetime:
+    """By the clock that transfers are dated with: a worker's that is ahead would seal a day that is not over."""
+    with ledger_transaction() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return cast("datetime", now)
 
 
 def _next_day() -> date | None:
@@ -112,8 +126,9 @@ def _digest(day: date, previous: bytes) -> tuple[int, bytes]:
     """How many transfers a day has, and the SHA-256 over the seal before and all of them, in their order."""
     begin = datetime.combine(day, time(), UTC)
     digest, count = hashlib.sha256(previous), 0
-    # The database's own cursor: a day may be larger than this process's memory.
-    with ledger_transaction(), connection.connection.cursor(name="quotas_seal") as rows:
+    # The database's own cursor: a day may be larger than this process's memory, and to sort it may take a while.
+    with ledger_transaction() as cursor, connection.connection.cursor(name="quotas_seal") as rows:
+        cursor.execute("SET LOCAL statement_timeout = '10min'")
         rows.itersize = BATCH
         for (text,) in rows.execute(_TRANSFERS, [begin, begin + timedelta(days=1)]):
             written = text.encode()

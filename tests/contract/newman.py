@@ -45,7 +45,7 @@ def _installed() -> str:
         install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         try:
             subprocess.run(install, cwd=TOOL, check=True, capture_output=True, timeout=INSTALL_SECONDS)
-        except BaseException:
+        except BaseException:  # Interrupted, too: half an installation must not pass for a whole one.
             present.unlink()
             raise
     return str(TOOL / "node_modules" / ".bin" / "newman")
