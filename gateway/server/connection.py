@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
     async def _serve_one(self, request: Request) -> None:
         try:
             await self._serve(request)
-        except Exception:  # The application answers its own faults; what escapes it must not end the task of the connection.
+        except Exception:  # The application answers its own faults; none that escapes may end the connection's task.
             log.exception("an error escaped the application")
         finally:
             if not request.is_answered:  # Left without its end, so that the client can tell.

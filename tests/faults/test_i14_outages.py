@@ -7,7 +7,7 @@ from statistics import median, quantiles
 import pytest
 
 from tests.faults.site.asking import Answer, Caller, calling
-from tests.faults.site.backends import on_long_leases
+from tests.faults.site.backends import on_long_leases, on_patient_long_leases
 from tests.faults.site.checks import check
 from tests.faults.site.process import Process
 from tests.faults.site.roads import Road
@@ -95,7 +95,7 @@ def test_without_valkey_calls_are_refused_at_once(site: Site, outage: Outage, se
         assert_recovers(site, caller)
 
 
-@on_long_leases
+@on_patient_long_leases
 @each_outage
 @for_a_while
 def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outage, seconds: float) -> None:
@@ -109,7 +109,7 @@ def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outag
         assert_recovers(site, caller)
 
 
-@on_long_leases
+@on_patient_long_leases
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_without_postgresql_an_even_use_goes_on_for_five_minutes(site: Site) -> None:
