@@ -123,6 +123,7 @@ class DaySeal(models.Model):
     class Meta:
         db_table = "quotas_day_seal"
         default_permissions: ClassVar = ("view",)
+        verbose_name = "sealed day"
 
     def __str__(self) -> str:
         return str(self.day)

@@ -121,11 +121,21 @@ class DaySealAdmin(LedgerAdmin):
     matching = staticmethod(lambda term: Q(day=as_day(term)))
     search_fields: ClassVar = ["day"]
     search_help_text = "A day, as 2026-11-28"
-    list_display = ("day", "transfers", "digest_hex", "sealed_at")
+    list_display = ("day", "count", "digest_begin", "sealed_at")
     date_hierarchy = "day"
     ordering = ("-day",)
-    fields = ("day", "transfers", "digest_hex", "sealed_at")
+    fields = ("day", "count", "digest_hex", "sealed_at")
     readonly_fields = fields
+
+    @display(description="transfers", ordering="transfers")
+    def count(self, seal: DaySeal) -> str:
+        """How many there were."""
+        return f"{seal.transfers:,}"
+
+    @display(description="SHA-256")
+    def digest_begin(self, seal: DaySeal) -> str:
+        """Enough to tell two apart; the whole is on the day's page."""
+        return identifier(f"{bytes(seal.digest).hex()[:16]}…")
 
     @display(description="SHA-256")
     def digest_hex(self, seal: DaySeal) -> str:

@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
                 ("digest", models.BinaryField(editable=True)),
                 ("sealed_at", models.DateTimeField(db_default=django.db.models.functions.Now())),
             ],
-            options={"db_table": "quotas_day_seal", "default_permissions": ("view",)},
+            options={"db_table": "quotas_day_seal", "default_permissions": ("view",), "verbose_name": "sealed day"},
         ),
         migrations.RunSQL(
             [("SELECT set_config('leaky.application_role', %s, true)", [settings.APP_ROLE]), RULES],
