@@ -37,6 +37,7 @@ from gateway.spool import Spool
 from gateway.spool_file import SpoolFile
 from gateway.spool_keeper import SpoolKeeper
 from gateway.valkey import Valkey
+from tests.integration.quotas.purses import forget_journals
 
 WIDE = Policy(Bucket(10**9, 10**12))
 """A bucket that refuses nothing."""
@@ -131,6 +132,11 @@ def valkey() -> Iterator[Redis]:
 
 @pytest.fixture
 async def stores(committed: None) -> AsyncIterator[tuple[Valkey, Database]]:
+    """Valkey, whose journals have nothing of earlier tests in them, and PostgreSQL.
+
+    Entries of a test that was rolled back are about accounts that are not, and a mark waits until they are parked.
+    """
+    forget_journals()
     async with AsyncExitStack() as opened:
         database = Database(1, timeout_s=5)
         opened.callback(database.close)

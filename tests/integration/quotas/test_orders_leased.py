@@ -12,7 +12,7 @@ from apps.quotas.orders import REVOKE, Wish
 from tests.integration.quotas.payers import entries, funded_account
 from tests.integration.quotas.purses import Call, drained, filled
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("without_loops", "committed")
 
 
 def _revoked(account: UUID, tokens: int) -> Order:
