@@ -181,6 +181,20 @@ def pour(state: State, policy: Policy, tokens: int, now_ms: int) -> tuple[State,
     return poured, Decision(True, poured.level_micro, bucket, start_in_ms=start_in, empty_in_ms=empty_in)  # noqa: FBT003
 
 
+def grow(state: State, policy: Policy, tokens: int, now_ms: int) -> tuple[State, Decision]:
+    """Pour ``tokens`` more for a call under way, if there is room now. A refusal leaves the state as it was.
+
+    The call has its place: where calls are shaped, it waits for none of those that are still to start.
+    """
+    bucket, now = policy.bucket, settled(state, policy, now_ms)
+    if tokens > bucket.capacity:
+        return state, Decision(False, now.level_micro, bucket, fits_ever=False)  # noqa: FBT003
+    if now.level_micro + (tokens - bucket.capacity) * MICRO > 0:
+        return state, Decision(False, now.level_micro, bucket, wait_of(now, policy, tokens, now_ms))  # noqa: FBT003
+    grown = State(now.level_micro + tokens * MICRO, now.updated_ms)
+    return grown, Decision(True, grown.level_micro, bucket)  # noqa: FBT003
+
+
 def wait_of(now: State, policy: Policy, tokens: int, now_ms: int) -> int:
     """Milliseconds until ``tokens`` would fit, in a state that is settled at ``now_ms``.
 

@@ -207,17 +207,15 @@ class Beat:
 
 
 class ExtendedKind(StrEnum):
-    """Whether a hold grew; ``lost``: it has ended, or its purse is another one now."""
+    """Whether a hold grew; ``lost``: it has ended, or its purse is another one now, or none that may be spent from."""
 
     OK = "ok"
-    LOW = "low"
-    BUDGET = "budget"
     LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """A hold's amount after it was to grow, and what the purse has left."""
+    """A hold's amount after it was to grow, and what the purse has left. Where it had too little: a refusal."""
 
     kind: ExtendedKind
     amount: int

@@ -128,8 +128,14 @@ def heartbeat_call(beat: Beat) -> Call[Pulse]:
     return _call("heartbeat", names, args, lambda reply: Pulse(_text(reply)))
 
 
-def extend_call(account: UUID, hold: UUID, tokens: int, policy: Policy) -> Call[Extended]:
-    """Grow a live hold by ``tokens``."""
+def extend_call(account: UUID, hold: UUID, tokens: int, policy: Policy) -> Call[Extended | Refusal]:
+    """Grow a live hold by ``tokens``: from its own purse, within the bucket.
+
+    Raises:
+        ValueError: fewer than one token.
+    """
+    if tokens < 1:
+        raise ValueError("a hold grows by one token at least")
     of = keys.keys_of(account)
     names = (of.purse, of.bucket, f"{of.tag}:hold:{hold}", of.mark)
     return _call("extend", names, (tokens, _policy(policy)), _extended)
@@ -330,9 +336,15 @@ _ENDED_KINDS = {kind.value.encode(): kind for kind in EndedKind}
 """A member by its bytes, at a fifth of what its own constructor takes."""
 
 
-def _extended(reply: object) -> Extended:
-    kind, amount, available = cast("tuple[bytes, int, int]", reply)
-    return Extended(ExtendedKind(_text(kind)), amount, available)
+def _extended(reply: object) -> Extended | Refusal:
+    word, *values = cast("list[bytes | int]", reply)
+    if word in _EXTENDED_KINDS:
+        amount, available = cast("list[int]", values)
+        return Extended(_EXTENDED_KINDS[word], amount, available)
+    return _refused(RefusalKind(_text(word)), values)
+
+
+_EXTENDED_KINDS: dict[object, ExtendedKind] = {kind.value.encode(): kind for kind in ExtendedKind}
 
 
 def _applied(reply: object) -> Applied:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from apps.core.units import MICRO
 from apps.limiter import domain
-from apps.limiter.domain import FOREVER_MS, REQUEST, Bucket, Mode, Policy, State, Strategy
+from apps.limiter.domain import FOREVER_MS, REQUEST, Bucket, Decision, Mode, Policy, State, Strategy
 from apps.limiter.twin_store import Store
 
 GRACE_MS = 1000
@@ -76,6 +76,16 @@ def refusal(store: Store, pour: Pour) -> Told | None:
         left = max(policy.requests_per_minute - used, 0)
         return Told("rpm", policy.requests_per_minute, used, available=left, wait=wait)
     _, decision = domain.pour(read(store, pour.bucket, policy), policy, pour.amount, pour.now)
+    return _refused_by_level(decision)
+
+
+def grow(store: Store, key: str, policy: Policy, tokens: int, now: int) -> tuple[Told | None, State]:
+    """What the bucket says against a pour for a call under way; and its state with that pour, to be written."""
+    state, decision = domain.grow(read(store, key, policy), policy, tokens, now)
+    return _refused_by_level(decision), state
+
+
+def _refused_by_level(decision: Decision) -> Told | None:
     if decision.allowed:
         return None
     kind, wait = "full" if decision.fits_ever else "never", finite(decision.wait_ms)

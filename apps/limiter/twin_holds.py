@@ -142,7 +142,7 @@ def reserve(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) 
     """See ``lua/holds.lua``."""
     ask = _order(keys, args, now)
     told = _refused_early(store, ask) or _refused_by_crowd(store, ask)
-    told = told or twin_bucket.refusal(store, ask.pour) or _refused_by_purse(ask)
+    told = told or twin_bucket.refusal(store, ask.pour) or _refused_by_purse(ask.purse, ask.budgets, ask.pour.amount)
     return refused(told, ask.purse, args[0], now) if told else _admit(store, ask)
 
 
@@ -160,23 +160,24 @@ def heartbeat(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int
 
 def extend(store: Store, keys: Sequence[str], args: Sequence[bytes], now: int) -> Reply:
     """See ``lua/holds.lua``."""
-    tokens, hold = int(args[1]), read_hold(store, keys[2])
+    tokens, policy, hold = int(args[1]), policy_of(args[2]), read_hold(store, keys[2])
     if hold is None or hold.st != "R":
         return [b"lost", 0, 0]
     purse, own = own_purse(store, keys[0], hold)
     alive = purse and purse.may_be_spent(args[0].decode(), hold.gen, store.number(keys[3], "pass"), now)
     if not own or purse is None or not alive:
         return [b"lost", hold.amount, 0]
+    purse.alive = True
+    told, bucket = twin_bucket.grow(store, keys[1], policy, tokens, now)
+    told = told or _refused_by_purse(purse, hold.budgets, tokens)
+    if told:
+        return refused(told, purse, args[0], now)
     for budget in hold.budgets:
-        if purse.left[budget] < tokens:
-            return [b"budget", hold.amount, purse.left[budget]]
         purse.left[budget] -= tokens
-    if purse.av < tokens:
-        return [b"low", hold.amount, purse.av]
     purse.av, purse.rs = purse.av - tokens, purse.rs + tokens
     write_purse(store, purse)
     store.hset(hold.key, n=hold.amount + tokens)
-    twin_bucket.correct(store, keys[1], policy_of(args[2]), tokens, hold.poured, now)
+    twin_bucket.write(store, keys[1], policy, bucket)
     return [b"ok", hold.amount + tokens, purse.av]
 
 
@@ -266,11 +267,10 @@ def _refused_by_crowd(store: Store, ask: Ask) -> Told | None:
     return Told("concurrency", most, live) if most and live >= most else None
 
 
-def _refused_by_purse(ask: Ask) -> Told | None:
-    purse, amount = ask.purse, ask.pour.amount
+def _refused_by_purse(purse: TwinPurse | None, budgets: Sequence[str], amount: int) -> Told | None:
     if purse is None:
         return None
-    for budget in ask.budgets:
+    for budget in budgets:
         if purse.left[budget] < amount:
             return Told("budget", available=purse.left[budget], name=budget)
     if purse.av < amount:

@@ -194,6 +194,27 @@ local function tokens_of(level)
   return math.ceil(level / MICRO)
 end
 
+-- The refusal of a bucket into which the amount does not fit within the wait, or nil.
+local function refused_by_level(ask, wait)
+  local policy, level = ask.policy, ask.bucket.level
+  local room = math.floor(math.max(policy.full - level, 0) / MICRO)
+  local told = { limit = policy.capacity, used = tokens_of(level), available = room }
+  if ask.amount > policy.capacity then
+    return refused("never", ask, told)
+  end
+  if wait > 0 then
+    told.wait = finite(wait)
+    return refused("full", ask, told)
+  end
+  return nil
+end
+
+-- How long until a call under way may pour more.
+local function wait_to_grow(ask)
+  local excess = ask.bucket.level + (ask.amount - ask.policy.capacity) * MICRO
+  return excess > 0 and wait_of(ask.bucket, ask.policy, ask.amount, ask.now) or 0
+end
+
 -- The refusal of requests per minute or of the bucket, or nil. Leaves both, as read, in ask.
 local function refused_by_bucket(ask)
   local policy = ask.policy
@@ -204,18 +225,7 @@ local function refused_by_bucket(ask)
     local left = math.max(policy.per_minute - used, 0)
     return refused("rpm", ask, { limit = policy.per_minute, used = used, available = left, wait = ask.requests.wait })
   end
-  local level = ask.bucket.level
-  local room = math.floor(math.max(policy.full - level, 0) / MICRO)
-  local told = { limit = policy.capacity, used = tokens_of(level), available = room }
-  if ask.amount > policy.capacity then
-    return refused("never", ask, told)
-  end
-  local wait = wait_of(ask.bucket, policy, ask.amount, ask.now)
-  if wait > policy.patience then
-    told.wait = finite(wait - policy.patience)
-    return refused("full", ask, told)
-  end
-  return nil
+  return refused_by_level(ask, wait_of(ask.bucket, policy, ask.amount, ask.now) - policy.patience)
 end
 
 -- Pours and counts what refused_by_bucket let pass. Returns what the admission says of it: level, start, empty, requests,

@@ -169,9 +169,12 @@ local function heartbeat(keys, args)
   return is_dead(keys[4], keys[5], tonumber(args[4])) and "dead" or "ok"
 end
 
+-- More tokens for a hold, from its own purse and within the bucket, or a refusal as reserve gives it. A call under way
+-- has its place already: where calls are shaped, what it pours more waits for none of those that are still to start.
+--
 -- KEYS purse bucket hold mark; ARGV run tokens policy now
 local function extend(keys, args)
-  local tokens, now, hold = tonumber(args[2]), time_of(args), read_hold(keys[3])
+  local now, hold = time_of(args), read_hold(keys[3])
   if not hold or hold.st ~= "R" then
     return { "lost", 0, 0 }
   end
@@ -180,20 +183,24 @@ local function extend(keys, args)
   if not own or not is_alive(purse, args[1], hold.gen, pass, now) then
     return { "lost", hold.amount, 0 }
   end
+  purse.alive = true
+  local ask = {
+    run = args[1], amount = tonumber(args[2]), policy = policy_of(args[3]), now = now, purse = purse,
+    budgets = hold.budgets, bucket = read_bucket(keys[2], policy_of(args[3]), now),
+  }
+  local refusal = refused_by_level(ask, wait_to_grow(ask)) or refused_by_purse(ask)
+  if refusal then
+    return refusal
+  end
   for _, budget in ipairs(hold.budgets) do
-    if purse.left[budget] < tokens then
-      return { "budget", hold.amount, purse.left[budget] }
-    end
-    purse.left[budget] = purse.left[budget] - tokens
+    purse.left[budget] = purse.left[budget] - ask.amount
   end
-  if purse.av < tokens then
-    return { "low", hold.amount, purse.av }
-  end
-  purse.av, purse.rs = purse.av - tokens, purse.rs + tokens
+  purse.av, purse.rs = purse.av - ask.amount, purse.rs + ask.amount
   write_purse(purse)
-  redis.call("HSET", hold.key, "n", hold.amount + tokens)
-  correct_bucket(keys[2], policy_of(args[3]), tokens, hold.poured, now)
-  return { "ok", hold.amount + tokens, purse.av }
+  redis.call("HSET", hold.key, "n", hold.amount + ask.amount)
+  ask.bucket.level = ask.bucket.level + ask.amount * MICRO
+  write_bucket(ask.bucket, ask.policy)
+  return { "ok", hold.amount + ask.amount, purse.av }
 end
 
 local function ending_of(keys, args)

@@ -1,7 +1,7 @@
 """Reserve, heartbeat, extend, settle: what they do to purse and journal, and what they refuse."""
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -12,10 +12,12 @@ from apps.limiter.api import (
     ClaimEnd,
     EndedKind,
     EntryKind,
+    Extended,
     ExtendedKind,
     Mode,
     Policy,
     Pulse,
+    Refusal,
     RefusalKind,
     Requests,
     extend_call,
@@ -320,17 +322,51 @@ def test_a_hold_grows_by_what_is_available(account: Acting) -> None:
     account.grant(1000, budgets=(("b", 600),))
     hold = account.admit(300, budgets=("b",))
 
-    def grown(tokens: int) -> tuple[ExtendedKind, int, int]:
-        extended = account.make(extend_call(account.id, hold, tokens, account.policy))
-        return extended.kind, extended.amount, extended.available
-
-    assert grown(200) == (ExtendedKind.OK, 500, 500)
-    assert grown(101) == (ExtendedKind.BUDGET, 500, 100)
+    assert grown(account, hold, 200) == Extended(ExtendedKind.OK, 500, 500)
+    refusal = not_grown(account, hold, 101)
+    assert (refusal.kind, refusal.budget, refusal.available) == (RefusalKind.BUDGET, "b", 100)
     account.topup(0, budgets=(("b", 1000),))
-    assert grown(501) == (ExtendedKind.LOW, 500, 500)
+    refusal = not_grown(account, hold, 501)
+    assert (refusal.kind, refusal.limit, refusal.held, refusal.available) == (RefusalKind.LOW, 1000, 500, 500)
+    assert (refusal.epoch, refusal.purse_alive, refusal.run_id) == (account.epoch, True, account.run)
     assert account.tokens() == (500, 500, 0, 0, 0)
     assert account.settle(hold, 500).charged == 500
-    assert grown(1) == (ExtendedKind.LOST, 0, 0)
+    assert grown(account, hold, 1) == Extended(ExtendedKind.LOST, 0, 0)
+
+
+def grown(account: Acting, hold: UUID, tokens: int, policy: Policy | None = None) -> Extended:
+    extended = account.make(extend_call(account.id, hold, tokens, policy or account.policy))
+    assert isinstance(extended, Extended), extended
+    return extended
+
+
+def not_grown(account: Acting, hold: UUID, tokens: int, policy: Policy | None = None) -> Refusal:
+    refusal = account.make(extend_call(account.id, hold, tokens, policy or account.policy))
+    assert isinstance(refusal, Refusal), refusal
+    return refusal
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_hold_grows_within_the_bucket_and_is_told_when_there_is_room(account: Acting, mode: Mode) -> None:
+    policy = Policy(Bucket(100, 1000), mode=mode, max_wait_ms=600_000)
+    account.grant(1000)
+    hold = account.admit(60, policy=policy)
+    assert grown(account, hold, 40, policy).amount == 100
+    refusal = not_grown(account, hold, 30, policy)
+    assert (refusal.kind, refusal.limit, refusal.used, refusal.wait_ms) == (RefusalKind.FULL, 100, 100, 30_000)
+    account.now += 29_999
+    assert not_grown(account, hold, 30, policy).wait_ms == 1
+    account.now += 1
+    assert grown(account, hold, 30, policy).amount == 130
+    assert not_grown(account, hold, 101, policy).kind is RefusalKind.NEVER
+
+
+def test_a_hold_of_a_purse_that_is_not_its_own_any_more_does_not_grow(account: Acting) -> None:
+    account.grant(1000)
+    hold = account.admit(100)
+    account.grant(1000)
+    assert grown(account, hold, 1) == Extended(ExtendedKind.LOST, 100, 0)
+    assert account.tokens()[0] == 1000
 
 
 def test_a_shaped_call_that_leaves_frees_hold_pour_and_place(account: Acting) -> None:

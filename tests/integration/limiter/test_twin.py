@@ -44,7 +44,7 @@ def test_the_library_and_its_twin_agree(valkey: redis.Redis) -> None:
 EVERYTHING = {f"reserve {kind}" for kind in ("ok", *RefusalKind)} | {
     *(f"settle {kind}" for kind in ("settled", "corrected", "repeated", "unknown", "noted")),
     *(f"heartbeat {kind}" for kind in ("ok", "swept", "ended", "unknown", "dead")),
-    *(f"extend {kind}" for kind in ("ok", "low", "budget", "lost")),
+    *(f"extend {kind}" for kind in ("ok", "lost", "never", "full", "low", "budget")),
     *(f"grant {kind}" for kind in ("ok", "late", "stale", "run")),
     *(f"topup {kind}" for kind in ("ok", "late", "dup", "stale", "nolease")),
     *(f"recall {kind}" for kind in ("ok", "dup", "stale")),

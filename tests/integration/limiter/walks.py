@@ -54,7 +54,7 @@ SWEEP = Sweep(limit=3, pass_ms=15_000, missed=2, quarantine=4, tombstone_ms=400_
 POLICIES = (
     Policy(Bucket(1000, 10_000)),
     Policy(Bucket(500, 0)),
-    Policy(Bucket(800, 5_000), requests_per_minute=9, concurrency=3),
+    Policy(Bucket(800, 5_000), requests_per_minute=2, concurrency=3),
     Policy(Bucket(300, 20_000), Strategy.TOKEN_BUCKET),
     Policy(Bucket(200, 1), Strategy.FIXED_WINDOW, window_ms=30_000),
     Policy(Bucket(400, 3_000), mode=Mode.SHAPE, max_wait_ms=60_000),
@@ -225,7 +225,7 @@ class Walk:
     def extend(self) -> None:
         taken = self.some_hold()
         if taken is not None:
-            tokens = self.rng.choice((1, 50, 5000))
+            tokens = self.rng.choice((1, 50, 400, 5000))
             self.make(extend_call(taken.account.id, taken.id, tokens, taken.order.policy))
 
     def some_hold(self) -> Taken | None:

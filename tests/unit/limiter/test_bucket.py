@@ -22,6 +22,7 @@ from apps.limiter.domain import (
     Strategy,
     adjust,
     count_request,
+    grow,
     pour,
 )
 
@@ -205,19 +206,25 @@ def test_levels_stay_where_doubles_are_exact(state: State, policy: Policy, delta
 class Step:
     elapsed_ms: int
     tokens: int
+    grows: bool = False
 
 
-steps = st.lists(st.builds(Step, elapsed_ms=st.integers(-200, 2000), tokens=st.integers(0, 40)), max_size=60)
+steps = st.lists(
+    st.builds(Step, elapsed_ms=st.integers(-200, 2000), tokens=st.integers(0, 40), grows=st.booleans()), max_size=60
+)
 
 
 @example(bucket=Bucket(9, 11_195), steps=[Step(-131, 30), Step(-4, 9), Step(806, 9)])
 @given(bucket=st.builds(Bucket, capacity=st.integers(1, 60), leak=st.integers(0, 50_000)), steps=steps)
 def test_over_any_window_no_more_than_capacity_and_leak_is_admitted(bucket: Bucket, steps: Sequence[Step]) -> None:
-    """Also when the clock jumps back: a window is then as long as time got beyond where the bucket had seen it."""
+    """By new calls and by those that grow.
+
+    Also when the clock jumps back: a window is then as long as time got beyond where the bucket had seen it.
+    """
     state, admitted, clock = EMPTY, [], list(accumulate((step.elapsed_ms for step in steps), initial=NOW))[1:]
     seen: list[int] = []
     for now, step in zip(clock, steps, strict=True):
-        state, decision = pour(state, Policy(bucket), step.tokens, now)
+        state, decision = (grow if step.grows else pour)(state, Policy(bucket), step.tokens, now)
         admitted.append(step.tokens * decision.allowed)
         # A refused pour writes nothing, so the bucket has not seen its time.
         seen.append(max([now, *seen[-1:]]) if decision.allowed else max(seen, default=0))

@@ -35,6 +35,7 @@ from apps.limiter.api import (
     decode_entry,
     decode_mark,
     decode_purse,
+    extend_call,
     grant_call,
     pour_call,
     raise_version_calls,
@@ -170,3 +171,8 @@ def test_no_purse_is_none() -> None:
 def test_fewer_than_no_tokens_are_refused(build: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="never negative"):
         build()
+
+
+def test_a_hold_grows_by_one_token_at_least() -> None:
+    with pytest.raises(ValueError, match="one token at least"):
+        extend_call(ACCOUNT, HOLD, 0, POLICY)
