@@ -30,6 +30,7 @@ from apps.quotas.domain import (
 from apps.quotas.drainer import Drainer, book_entries
 from apps.quotas.expiring import expire_due_lots
 from apps.quotas.giving import give_due_allowances
+from apps.quotas.growing import extend
 from apps.quotas.identities import check_identities
 from apps.quotas.leases import (
     GRANT_MS,
@@ -114,6 +115,7 @@ __all__ = [
     "expire_due_lots",
     "expire_holds",
     "expire_orders",
+    "extend",
     "facts_from_bytes",
     "facts_to_bytes",
     "freeze_closing",

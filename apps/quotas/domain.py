@@ -86,7 +86,8 @@ class Hold:
 class Settlement:
     """How a call ended. ``tokens`` is what it costs (weighted); ``usage`` what the provider's side used.
 
-    ``outcome``: ``completed``, ``client_closed``, ``upstream_error``, ``timeout``, ``aborted``, ``expired``.
+    ``outcome``: ``completed``, ``out_of_tokens`` (a hold that was to grow could not), ``client_closed``,
+    ``upstream_error``, ``timeout``, ``aborted``, ``expired``.
     ``usage_source``: ``provider``, ``counted`` (by our tokenizer from what was read), ``estimated`` or ``none``.
     """
 

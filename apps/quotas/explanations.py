@@ -8,6 +8,7 @@ from uuid import UUID
 
 WHY = {
     "completed": "it was answered in full",
+    "out_of_tokens": "there were no tokens for the rest of its answer",
     "client_closed": "the client left before the end",
     "upstream_error": "the provider failed",
     "timeout": "the provider took too long",

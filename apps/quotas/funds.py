@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.backends.utils import CursorWrapper
 
 from apps.quotas import lots
-from apps.quotas.domain import Allowance
-from apps.quotas.leases import Funds
+from apps.quotas.domain import Allowance, Hold
+from apps.quotas.leases import Funds, room_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,16 @@ def lock_allowed(cursor: CursorWrapper, owner: Owner) -> Locked:
     if lots.give_allowances(cursor, owner.account, owner.provider, owner.tier, allowed, locked.now):
         return _read(cursor, owner.account)
     return locked
+
+
+def lock_for(cursor: CursorWrapper, hold: Hold) -> Funds:
+    """What the account of a hold has, locked; with what its tier allows it, where it has less than the hold needs."""
+    now = lock(cursor, hold.account).funds
+    if room_of(now, hold.quota_cap) >= hold.amount or not hold.allowances:
+        return now
+    payer = hold.facts
+    owner = Owner(hold.account, payer.payer_kind, payer.payer_id, payer.provider, hold.tier, hold.allowances)
+    return lock_allowed(cursor, owner).funds
 
 
 OPEN_ACCOUNT = """

@@ -24,7 +24,7 @@ from apps.outbox import api as outbox
 from apps.quotas import budgets, domain, funds, lots, usage
 from apps.quotas.booking import Ended
 from apps.quotas.domain import Account, Code, Entry, Hold, Settled, Settlement, Status
-from apps.quotas.leases import Funds, room_of
+from apps.quotas.leases import room_of
 from apps.quotas.selectors import balance
 from apps.quotas.transactions import ledger_transaction
 
@@ -61,7 +61,7 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
         StoreUnavailable: PostgreSQL did not answer; the hold may or may not exist, and expires if it does.
     """
     with ledger_transaction() as cursor:
-        now = _funds_for(cursor, hold)
+        now = funds.lock_for(cursor, hold)
         if (now.suspended or room_of(now, hold.quota_cap) < hold.amount) and not _exists(cursor, hold):
             if now.suspended:
                 raise AccountSuspended(f"account {hold.account} is suspended")
@@ -70,18 +70,6 @@ def reserve(hold: Hold, *, ttl_ms: int) -> None:
         cursor.execute(_TAKE_HOLD, _hold_parameters(hold, ttl_ms))
         if cursor.rowcount:
             budgets.hold(cursor, hold.budgets, hold.amount)
-
-
-def _funds_for(cursor: CursorWrapper, hold: Hold) -> Funds:
-    """What the account has, and with what its tier allows it when that is not enough."""
-    now = funds.lock(cursor, hold.account).funds
-    if room_of(now, hold.quota_cap) >= hold.amount or not hold.allowances:
-        return now
-    payer = hold.facts
-    return funds.lock_allowed(
-        cursor,
-        funds.Owner(hold.account, payer.payer_kind, payer.payer_id, payer.provider, hold.tier, hold.allowances),
-    ).funds
 
 
 _TAKE_HOLD = """
