@@ -106,6 +106,7 @@ class Tier:
     ``allowances`` are (provider, window, tokens) that come again with every window.
     ``strategy`` is how the bucket counts: ``window_seconds`` is of FIXED_WINDOW. In ``mode`` ``shape``, which only
     LEAKY_BUCKET has, a call waits up to ``max_wait_ms`` for its turn; in ``police`` it is refused at once.
+    ``hold_step`` in provider tokens of output: what a stream's hold begins with and grows by; None: the whole cap.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Tier:
     window_seconds: int = 60
     mode: str = POLICE
     max_wait_ms: int = 10_000
+    hold_step: int | None = None
 
 
 def scaled(base: int, multiplier: int) -> int:

@@ -15,6 +15,8 @@ MAX_LEAK_RATE = 10**12
 """Fastest leak, in milli-tokens per second: the largest bucket in one second."""
 
 MAX_WAIT_MS = 600_000
+MIN_HOLD_STEP = 64
+"""Provider tokens. Each step is a round trip to the quota store: fewer would be too many of them."""
 """Longest that a call may wait for its turn: well within the longest call that gateways allow."""
 
 MAX_WINDOW_SECONDS = 86_400
@@ -151,6 +153,11 @@ class Tier(models.Model):
         validators=_within(1, 10**7),
         help_text="Provider tokens that a call may produce when it names no limit of its own.",
     )
+    hold_step = models.IntegerField(
+        null=True, blank=True, validators=_within(MIN_HOLD_STEP, 10**6),
+        help_text="Provider tokens of output that a stream's hold begins with and grows by, so that large caps keep "
+        "nobody's tokens; a stream for which there are no more ends by “length”. Empty: the whole cap is held at once.",
+    )  # fmt: skip
     capacity_multiplier = models.IntegerField(
         default=1000, validators=_within(1, 10**6), help_text="Milli-units: 2,000 doubles the bucket."
     )
@@ -193,6 +200,10 @@ class Tier(models.Model):
     class Meta:
         ordering = ["priority", "name"]
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(hold_step=None) | models.Q(hold_step__range=(MIN_HOLD_STEP, 10**6)),
+                name="orgs_tier_hold_step",
+            ),
             models.UniqueConstraint(
                 fields=["is_default"], condition=models.Q(is_default=True), name="orgs_one_default"
             ),

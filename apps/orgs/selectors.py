@@ -285,4 +285,5 @@ def _value(row: Tier) -> domain.Tier:
         window_seconds=row.window_seconds,
         mode=row.mode,
         max_wait_ms=row.max_wait_ms,
+        hold_step=row.hold_step,
     )

@@ -11,8 +11,9 @@ from apps.config.api import CREDENTIALS, TIERS, touch
 from apps.orgs.models import Allowance, Tier, TierAssignment
 
 _LIMITS = (
-    "bucket_capacity", "leak_rate", "default_max_output", "capacity_multiplier", "leak_multiplier", "quota_cap",
-    "requests_per_minute", "concurrency", "strategy", "window_seconds", "mode", "max_wait_ms", "priority", "is_default",
+    "bucket_capacity", "leak_rate", "default_max_output", "hold_step", "capacity_multiplier", "leak_multiplier",
+    "quota_cap", "requests_per_minute", "concurrency", "strategy", "window_seconds", "mode", "max_wait_ms", "priority",
+    "is_default",
 )  # fmt: skip
 
 

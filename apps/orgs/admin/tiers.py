@@ -35,7 +35,7 @@ class TierAdmin(ModelAdmin):
         (None, {"fields": ["name", "priority", "is_default"]}),
         ("Bucket", {"fields": ["bucket_capacity", "capacity_multiplier", "leak_rate", "leak_multiplier"]}),
         ("How it counts", {"fields": ["strategy", "window_seconds", "mode", "max_wait_ms"]}),
-        ("Calls", {"fields": ["default_max_output", "requests_per_minute", "concurrency"]}),
+        ("Calls", {"fields": ["default_max_output", "hold_step", "requests_per_minute", "concurrency"]}),
         ("Quota", {"fields": ["quota_cap"]}),
     ]
     actions = ["make_default"]
