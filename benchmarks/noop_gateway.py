@@ -34,6 +34,10 @@ class NoQuota:
             raise InsufficientQuota(needed=demand.amount, available=0, held=0, granted=0)
         return ADMITTED
 
+    async def extend(self, demand: Demand, tokens: int) -> None:
+        """Let it grow."""
+        demand.amount += tokens
+
     def end(self, demand: Demand, admitted: Admitted, ending: Ending) -> Settle:  # noqa: ARG002 - the interface's
         """Say that it is settled."""
 

@@ -92,6 +92,12 @@ class Call:
         """Tokens that the call has come to so far."""
         return 0 if self.first_byte_ms is None else self.plan.cost(self.counted())
 
+    async def hold_more(self, tokens: int) -> bool:
+        """Let the hold grow by so many tokens; whether it did."""
+        has_grown = await self._reservations.grow(self.reservation, tokens)
+        self.exchange.fields["held_tokens"] = self.reservation.demand.amount
+        return has_grown
+
     def elapsed_ms(self) -> int:
         """Milliseconds since the request's first line."""
         return round((self._loop.time() - self.exchange.started) * 1000)

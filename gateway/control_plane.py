@@ -46,6 +46,8 @@ Decision = limiter.Decision
 Ended = limiter.Ended
 EndedKind = limiter.EndedKind
 EntryKind = limiter.EntryKind
+Extended = limiter.Extended
+ExtendedKind = limiter.ExtendedKind
 Hold = quotas.Hold
 JournalEnding = limiter.Ending
 LookAgain = quotas.LookAgain
@@ -76,6 +78,7 @@ adjust_call = limiter.adjust_call
 budgets_of = orgs.budgets_of
 check_key = accounts.parse_key
 decode_mark = limiter.decode_mark
+extend_call = limiter.extend_call
 grant_call = limiter.grant_call
 heartbeat_call = limiter.heartbeat_call
 mark_key = limiter.mark_key
@@ -218,6 +221,14 @@ class Database:
             InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable (then it may have been taken)
         """
         await self.run(quotas.reserve, hold, ttl_ms=ttl_ms)
+
+    async def extend(self, hold: Hold, tokens: int) -> None:
+        """Set more aside for such a hold.
+
+        Raises:
+            HoldNotFound, InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable
+        """
+        await self.run(quotas.extend, hold, tokens)
 
     async def renew(self, progress: Sequence[tuple[UUID, UUID, int]], *, ttl_ms: int) -> set[UUID]:
         """Prolong such holds, each (account, hold, tokens so far); returns those that are no longer held."""

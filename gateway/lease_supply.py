@@ -169,18 +169,24 @@ class Supply:
 
     def note(self, demand: Demand, admitted: Admitted) -> None:
         """A call was admitted: count it, and top its purse up when that is getting low."""
-        account, now = demand.terms.account, time.monotonic()
-        burn = self._burns.get(account)
-        if burn is None:
-            self._keep_small()
-            burn = self._burns[account] = Burn(now)
-        burn.add(demand.amount, now)
-        burn.epoch = admitted.epoch
+        account = demand.terms.account
+        now = self.burn(account, demand.amount)
+        self._burns[account].epoch = admitted.epoch
         if admitted.low and account not in self._asked and now >= self._quiet_until.get(account, 0.0):
             # A purse that cannot be filled is not asked for at every call: PostgreSQL is on no call's way.
             self._quiet_until[account] = now + QUIET_SECONDS
             tally.count(metrics.TOP_UPS)
             self._ask_soon(demand, _as_refusal(admitted))
+
+    def burn(self, account: "UUID", tokens: int) -> float:
+        """Count tokens that went into a hold; returns the time as of which."""
+        now = time.monotonic()
+        burn = self._burns.get(account)
+        if burn is None:
+            self._keep_small()
+            burn = self._burns[account] = Burn(now)
+        burn.add(tokens, now)
+        return now
 
     def _ask_soon(self, demand: Demand, saw: Refusal) -> _Asked:
         """Ask, in a task: whoever waits may go, and what was given must reach its purse all the same."""

@@ -4,25 +4,30 @@ See docs/accounting.md for the protocol. This module is the calls' side of it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
-from apps.core.errors import LeakyError, StoreUnavailable
+from apps.core.errors import HoldNotFound, LeakyError, StoreUnavailable
 from gateway import metrics, settings
 from gateway.control_plane import (
     Admitted,
     Beat,
     ClaimEnd,
     EndedKind,
+    Extended,
+    ExtendedKind,
     JournalEnding,
     Order,
     Pulse,
     Refusal,
     RefusalKind,
     Settled,
+    extend_call,
     heartbeat_call,
     purse_key,
     reserve_call,
@@ -33,6 +38,8 @@ from gateway.metrics import tally
 from gateway.quota import DEAD, SWEPT, Demand, Ending, LimitReached, Settle, never_begun
 from gateway.spool import Spool, payload_of
 from gateway.valkey_cluster import Store
+
+T = TypeVar("T")
 
 log = structlog.get_logger("gateway.leases")
 
@@ -61,7 +68,7 @@ class LeaseQuota:
         """See :class:`Quota`."""
         admitted = await self._reserve(demand)
         if isinstance(admitted, Refusal):
-            admitted = await self._reserve_when_supplied(demand, admitted)
+            admitted = await self._when_supplied(demand, admitted, self._reserve)
         try:
             self._spool.admitted(demand, admitted)
         except StoreUnavailable:  # What the spool does not have, no crash would leave a trace of.
@@ -87,15 +94,34 @@ class LeaseQuota:
         tally.count(metrics.RESERVES, reply.kind if isinstance(reply, Refusal) else "ok")
         return self._supply.as_heard(reply, terms.account) if isinstance(reply, Refusal) else reply
 
-    async def _reserve_when_supplied(self, demand: Demand, refusal: Refusal) -> Admitted:
-        """Fetch tokens from the ledger and try again, for as long as that helps and the call may wait."""
-        reply: Admitted | Refusal = refusal
+    async def extend(self, demand: Demand, tokens: int) -> None:
+        """See :class:`Quota`."""
+        more = replace(demand, amount=tokens)
+        extended = await self._extend(more)
+        if isinstance(extended, Refusal):
+            extended = await self._when_supplied(more, extended, self._extend)
+        if extended.kind is not ExtendedKind.OK:
+            raise HoldNotFound(f"hold {demand.hold} cannot grow: it has ended, or its lease has")
+        demand.amount += tokens
+        self._spool.grown(demand)
+        self._supply.burn(demand.terms.account, tokens)
+
+    async def _extend(self, more: Demand) -> Extended | Refusal:
+        terms = more.terms
+        reply = await self._store.call_function(extend_call(terms.account, more.hold, more.amount, terms.policy))
+        return self._supply.as_heard(reply, terms.account) if isinstance(reply, Refusal) else reply
+
+    async def _when_supplied(
+        self, demand: Demand, refusal: Refusal, ask: Callable[[Demand], Awaitable[T | Refusal]]
+    ) -> T:
+        """Fetch tokens from the ledger and ask again, for as long as that helps and the call may wait."""
+        reply: T | Refusal = refusal
         try:
             async with asyncio.timeout(self._wait_seconds):
                 with self._supply.wanting(demand):
                     while isinstance(reply, Refusal) and reply.kind in LACKS_TOKENS:
                         await self._supply.fetch(demand, reply)
-                        reply = await self._reserve(demand)
+                        reply = await ask(demand)
         except TimeoutError:
             raise StoreUnavailable("the account got no lease in time") from None
         if isinstance(reply, Refusal):

@@ -53,7 +53,7 @@ async def serve(gateway: "Gateway", exchange: Exchange, operation: Operation) ->
 
 async def _admit(gateway: "Gateway", exchange: Exchange, plan: Plan, attempt: Attempt | None) -> Reservation:
     fields = exchange.fields
-    fields["model"], fields["provider"], fields["held_tokens"] = plan.model.name, plan.provider.slug, plan.bound.tokens
+    fields["model"], fields["provider"], fields["held_tokens"] = plan.model.name, plan.provider.slug, plan.held
     reservation = await gateway.reservations.admit(exchange, plan, attempt)
     fields["reservation_id"] = str(reservation.id)
     return reservation

@@ -49,6 +49,7 @@ class _Choice(msgspec.Struct):
     index: int = 0
     delta: _Text | None = None
     message: _Text | None = None
+    finish_reason: Any = None
 
 
 class Completion(msgspec.Struct):

@@ -44,6 +44,7 @@ BUCKET = Counter("gateway_rate_limit", "Pours into the leaky bucket.", ("outcome
 REFUSALS = Counter("leaky_refusals", "Model calls that a limit refused.", ("provider", "reason"), registry=OWN)
 RESERVES = Counter("leaky_reserves", "Reservations asked of Valkey, by its answer.", ("outcome",), registry=OWN)
 SETTLES = Counter("leaky_settles", "Settlements sent to Valkey, by its answer.", ("outcome",), registry=OWN)
+GROWTHS = Counter("leaky_hold_growths", "Holds that were to grow with their streams.", ("outcome",), registry=OWN)
 LEASES = Counter("leaky_lease_requests", "Leases asked of the ledger, by its answer.", ("outcome",), registry=OWN)
 PARTS = Counter("leaky_lease_parts", "Parts of leases sent to purses.", ("kind", "outcome"), registry=OWN)
 TOP_UPS = Counter("leaky_lease_top_ups", "Purses topped up beside the calls, begun.", registry=OWN)

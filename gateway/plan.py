@@ -17,7 +17,10 @@ MODEL_NAME_LIMIT = 256
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A call that may be admitted. ``body`` is what goes upstream, written anew from what was checked."""
+    """A call that may be admitted. ``body`` is what goes upstream, written anew from what was checked.
+
+    ``held`` tokens are held at first: the whole bound, or less where the hold grows, by ``step`` tokens at a time.
+    """
 
     principal: Principal
     operation: Operation
@@ -26,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True):
     price: Price
     tier: Tier
     bound: Estimate
+    held: int
+    step: int
     body: bytes
     streamed: bool
     asked_usage: bool
@@ -53,10 +58,12 @@ def plan_call(snapshot: Snapshot, principal: Principal, operation: Operation, bo
         raise errors.model_not_priced(model.name)
     tier = snapshot.tiers[principal.tier]
     bound = _bound(operation, model, price, tier, body)
+    streamed = bool(body.get("stream"))
+    held, step = _held_at_first(bound, tier, price) if streamed else (bound.tokens, 0)
     return Plan(
-        principal, operation, model, provider, price, tier, bound,
+        principal, operation, model, provider, price, tier, bound, held, step,
         body=_upstream_body(operation, model, body, bound),
-        streamed=bool(body.get("stream")),
+        streamed=streamed,
         asked_usage=bool((body.get("stream_options") or {}).get("include_usage")),
     )  # fmt: skip
 
@@ -88,6 +95,15 @@ def _bound(operation: Operation, model: Model, price: Price, tier: Tier, body: B
     if bound.tokens > tier.bucket_capacity:
         raise errors.too_expensive(bound.tokens, tier.bucket_capacity)
     return bound
+
+
+def _held_at_first(bound: Estimate, tier: Tier, price: Price) -> tuple[int, int]:
+    """What a stream's hold begins with, and by how many tokens it grows."""
+    if tier.hold_step is None or tier.hold_step >= bound.output:
+        return bound.tokens, 0
+    step = estimate(prompt=0, output=tier.hold_step, choices=bound.choices, weights=price.weights)
+    begun = estimate(prompt=bound.prompt, output=tier.hold_step, choices=bound.choices, weights=price.weights)
+    return begun.tokens, step.tokens
 
 
 def _output_cap(operation: Operation, model: Model, price: Price, tier: Tier, body: Body, prompt: int) -> int:

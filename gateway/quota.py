@@ -41,7 +41,9 @@ class Terms:
 
 @dataclass(slots=True)
 class Demand:
-    """A call that asks to be admitted: ``amount`` tokens at most, within its account, its budgets and its tier.
+    """A call that asks to be admitted: ``amount`` tokens, within its account, its budgets and its tier.
+
+    ``amount`` is the most that it can cost or, where its hold grows, what is held for it so far.
 
     ``facts_json`` is the same as ``facts``, as the journal and the spool carry it. ``generation`` is the ledger's, as
     of the reservation; ``run_id`` that of the server which answered it.
@@ -88,6 +90,16 @@ class Quota(Protocol):
         """Take a hold, or refuse.
 
         Raises:
+            LimitReached, InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable
+        """
+
+    async def extend(self, demand: Demand, tokens: int) -> None:
+        """Hold so many more tokens for a call under way, and add them to its ``amount``. All or nothing.
+
+        If the answer never comes, more may be held than ``amount`` says; the call's end gives that back.
+
+        Raises:
+            HoldNotFound: it has ended, or its lease has.
             LimitReached, InsufficientQuota, InsufficientBudget, AccountSuspended, StoreUnavailable
         """
 

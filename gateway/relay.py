@@ -2,12 +2,14 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from gateway.call import SLOW_CLIENT, Call, failure
 from gateway.control_plane import Admitted
 from gateway.errors import JSON, ApiError, bad_gateway, bad_request, unavailable, upstream_timeout
 from gateway.exchange import Header
+from gateway.growth import Growth
 from gateway.metering import Completion, read
 from gateway.streaming import StreamMeter
 from gateway.upstream.client import UpstreamError, UpstreamResponse, UpstreamTimeout
@@ -16,6 +18,9 @@ from gateway.upstream.sse import EventSplitter
 MESSAGE_LIMIT = 500
 LAST_BYTES_SECONDS = 0.2
 OVERLOADED = (429, 503, 529)
+
+OUT_OF_TOKENS = "out_of_tokens"
+"""How a stream ends whose hold was to grow and could not."""
 
 
 async def relay(call: Call, response: UpstreamResponse) -> None:
@@ -65,7 +70,14 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
     await call.exchange.start_stream(200, [*headers, *receipt(call), *_passed_on(response)])
     meter = StreamMeter(client_asked_usage=call.plan.asked_usage)
     call.texts = meter.texts
-    error = await _pump(call, response, meter)
+    growth = Growth(call) if call.plan.held < call.plan.bound.tokens else None
+    if growth is not None:
+        call.stop_with(partial(_stop_both, response, growth))
+    try:
+        error = await _pump(call, response, meter, growth)
+    finally:
+        if growth is not None:
+            growth.stop()
     await _let_go(response, meter)
     if error is None or (call.cut_by is not None and meter.usage is not None):
         _book(call, meter)
@@ -76,7 +88,12 @@ async def _stream(call: Call, response: UpstreamResponse) -> None:
     await _close(call, error)
 
 
-async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> ApiError | None:
+def _stop_both(response: UpstreamResponse, growth: Growth) -> None:
+    growth.stop()
+    response.abort()
+
+
+async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter, growth: Growth | None) -> ApiError | None:
     """Pass events on until the end; returns what to tell the client when that is not a proper end."""
     splitter = EventSplitter()
     try:
@@ -88,7 +105,7 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> A
                 await call.exchange.send_piece(passed)
             if meter.failed:
                 return _stream_error("The provider failed in mid-stream.")
-            if meter.done:
+            if meter.done or (growth is not None and await _ends_at_hold(call, meter, growth)):
                 return None
     except TimeoutError:
         call.cut(SLOW_CLIENT)
@@ -98,6 +115,16 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter) -> A
     except UpstreamError:
         return _stream_error("The provider's stream broke off.")
     return _stream_error("The provider's stream ended before its end.")
+
+
+async def _ends_at_hold(call: Call, meter: StreamMeter, growth: Growth) -> bool:
+    """End a stream whose hold is used up and cannot grow: to the client it is a cap that was reached."""
+    if await growth.covers(meter.size) or call.cut_by is not None:
+        return False
+    usage = call.counted()
+    call.finish(OUT_OF_TOKENS, usage, "counted" if call.plan.count() else "estimated", 200)
+    await call.exchange.send_piece(meter.cut_short(usage))
+    return True
 
 
 async def _let_go(response: UpstreamResponse, meter: StreamMeter) -> None:

@@ -6,6 +6,7 @@ Calls at once are not limited: a count in PostgreSQL would be its own bottleneck
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from gateway.control_plane import (
     ClaimEnd,
     Database,
     Hold,
+    Mode,
     Refusal,
     RefusalKind,
     Settled,
@@ -66,6 +68,20 @@ class RowLockQuota:
             await self._end_claim(demand, ClaimEnd.FREE)
             raise
         return poured
+
+    async def extend(self, demand: Demand, tokens: int) -> None:
+        """See :class:`Quota`. Poured first, then held, as at first; it is no new request, and waits for no place."""
+        terms = demand.terms
+        policy = replace(terms.policy, mode=Mode.POLICE, requests_per_minute=None)
+        poured = await self._store.call_function(pour_call(terms.account, demand.hold, policy, tokens))
+        if isinstance(poured, Refusal):
+            raise LimitReached(poured)
+        try:
+            await self._database.extend(_hold_of(demand), tokens)
+        except LeakyError:
+            self._spawn(self._adjust(demand, poured, -tokens, before_start=False))
+            raise
+        demand.amount += tokens
 
     async def _claim(self, demand: Demand, claim: Claim) -> None:
         """Claim an idempotency key by one command. One that dies leaves it claimed until no call can run any more.

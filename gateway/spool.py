@@ -5,6 +5,7 @@ tells: a line goes to the file when a call is admitted and one when it has ended
 cover is settled again, by this process or by the one that adopts its file.
 
     ["A", wall ms, boot ms, hold, account, epoch, generation, amount, policy, budgets, claim, facts]    admitted
+    ["G", hold, amount]                                                                                 holds so much
     ["P", [[hold, tokens], …]]                                                                          so far
     ["E", hold, tokens, what becomes of the claim, left before its start, payload]                      ended
 """
@@ -47,6 +48,9 @@ ROTATE_BYTES = 16 * 1024 * 1024
 
 MOST_WASTE = 4
 
+_AMOUNT = 7
+"""Where a line of admission has it."""
+
 
 class Spool:
     """Its bookkeeping and its file, kept in step."""
@@ -80,6 +84,13 @@ class Spool:
         self.file.append_raw(line)
         self._keep(demand.hold, line)
         self.book.admit(demand.hold, shard_of(terms.account), now)
+
+    def grown(self, demand: Demand) -> None:
+        """Keep what a call's hold has grown to."""
+        line = orjson.dumps(["G", demand.hold, demand.amount], option=orjson.OPT_APPEND_NEWLINE)
+        self._try_to_append(line)
+        if demand.hold in self._lines:
+            self._keep(demand.hold, self._lines[demand.hold] + line)
 
     def progress(self, live: Sequence[tuple[Demand, int]]) -> None:
         """Keep what calls have come to so far, so that a death of ours and of Valkey's at once loses little."""
@@ -152,6 +163,8 @@ def _calls_of(lines: Iterable[Line]) -> Iterator[_DeadCall]:
         match line:
             case ["A", _, _, str(hold), *_]:
                 admissions[hold] = line
+            case ["G", str(hold), int(amount)] if hold in admissions:
+                admissions[hold][_AMOUNT] = amount
             case ["E", str(hold), *_]:
                 endings.setdefault(hold, line)
             case ["P", list(tokens)]:

@@ -8,6 +8,7 @@ import re
 
 import orjson
 
+from apps.core.units import Usage
 from gateway.metering import CONTRADICTORY, Completion, joined, read
 from gateway.upstream.sse import data_of
 
@@ -22,15 +23,21 @@ _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 class StreamMeter:
     """Reads each event once. After the stream, :attr:`usage`, :attr:`texts` and :attr:`done` say how it went.
 
-    ``began`` is set once an event was part of an answer; until then the provider has not answered at all.
+    ``began`` is set once an event was part of an answer; until then the provider has not answered at all. ``size`` is
+    the generated text's in bytes.
     """
 
-    __slots__ = ("_client_asked", "_joined", "_total", "began", "done", "failed", "texts", "usage")
+    __slots__ = (
+        "_client_asked", "_ended", "_joined", "_latest", "_total", "began", "done", "failed", "size", "texts", "usage",
+    )  # fmt: skip
 
     def __init__(self, *, client_asked_usage: bool) -> None:
         self._client_asked = client_asked_usage
         self._total: object = None
         self._joined = 0
+        self._latest = b""
+        self._ended: set[int] = set()
+        self.size = 0
         self.began = False
         self.done = False
         self.failed = False
@@ -55,7 +62,7 @@ class StreamMeter:
         return self._meter(event, chunk)
 
     def _meter(self, event: bytes, chunk: Completion) -> bytes:
-        self.texts += chunk.texts()
+        self._take_texts(event, chunk)
         if len(self.texts) - self._joined >= MOST_PIECES:
             self.texts[self._joined :] = joined(self.texts[self._joined :])
             self._joined = len(self.texts)
@@ -67,12 +74,37 @@ class StreamMeter:
             return _NULL_USAGE.sub(b"", event) if b'"usage"' in event else event
         return _without_usage(event) if chunk.choices else b""
 
+    def _take_texts(self, event: bytes, chunk: Completion) -> None:
+        for choice in chunk.choices or ():
+            self._latest = event
+            if choice.finish_reason is not None:
+                self._ended.add(choice.index)
+        texts = chunk.texts()
+        self.texts += texts
+        self.size += sum(len(piece.encode()) for _, piece in texts)
+
+    def cut_short(self, usage: Usage) -> bytes:
+        """The events of a proper end, for a stream that ends before the provider's: ``finish_reason`` "length"."""
+        latest = orjson.loads(data_of(self._latest) or b"{}")
+        head = {name: latest[name] for name in ("id", "object", "created", "model") if name in latest}
+        open_choices = sorted({index for index, _ in self.texts} - self._ended)
+        ends = [{"index": index, "delta": {}, "finish_reason": "length"} for index in open_choices]
+        chunks = [{**head, "choices": ends}] if ends else []
+        if self._client_asked:
+            chunks.append({**head, "choices": [], "usage": _reported(usage)})
+        return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: " + DONE + b"\n\n"
+
     def _take(self, chunk: Completion) -> None:
         """The last usage counts; but a total (a usage without choices) that another total denies is no usage at all."""
         contradicts = self._total is not None and chunk.usage != self._total
         self.usage = CONTRADICTORY if contradicts else chunk.usage
         if not chunk.choices and self._total is None:
             self._total = chunk.usage
+
+
+def _reported(usage: Usage) -> dict[str, int]:
+    total = usage.input + usage.output
+    return {"prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": total}
 
 
 def _without_usage(event: bytes) -> bytes:

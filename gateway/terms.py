@@ -80,7 +80,7 @@ def demand_of(exchange: Exchange, plan: Plan, terms: Terms, attempt: Attempt | N
     """What an admissible call asks for."""
     facts = _facts(exchange, plan)
     claim = None if attempt is None else Claim(attempt.key, attempt.fingerprint, CLAIM_MS)
-    return Demand(uuid7(), plan.bound.tokens, terms, facts, strict_json.dumps(facts), _budgets(plan), claim)
+    return Demand(uuid7(), plan.held, terms, facts, strict_json.dumps(facts), _budgets(plan), claim)
 
 
 def _budgets(plan: Plan) -> tuple[Budget, ...]:

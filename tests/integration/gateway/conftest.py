@@ -151,3 +151,9 @@ async def backend(stores: tuple[Valkey, Database], tmp_path: Path) -> AsyncItera
     backend = await Backend(*stores, tmp_path).start()
     yield backend
     await backend.quota.close()
+
+
+@pytest.fixture
+async def successor(stores: tuple[Valkey, Database], tmp_path: Path) -> Backend:
+    """A gateway that starts when another has died."""
+    return await Backend(*stores, tmp_path, resend_ms=1).start()

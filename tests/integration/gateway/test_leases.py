@@ -131,7 +131,7 @@ async def test_who_was_refused_before_the_epoch_began_does_not_report_it_lost(ba
     assert isinstance(refusal, Refusal)
     first = (await backend.call(payer, 100, 70))[1]
 
-    second = await backend.quota._reserve_when_supplied(early, refusal)
+    second = await backend.quota._when_supplied(early, refusal, backend.quota._reserve)
 
     assert second.epoch == first.epoch
 

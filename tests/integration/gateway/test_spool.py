@@ -42,12 +42,6 @@ def dies(backend: Backend) -> None:
     backend.spool.file.close()
 
 
-@pytest.fixture
-async def successor(stores: Any, tmp_path: Path) -> Backend:
-    """A gateway that starts when another has died."""
-    return await Backend(*stores, tmp_path, resend_ms=1).start()
-
-
 async def test_what_the_ledger_has_is_not_waited_for_any_more(backend: Backend) -> None:
     payer = await backend.open_payer(10_000)
     asked, _ = await backend.call(payer, 100, 60)
