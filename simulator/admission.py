@@ -1,4 +1,6 @@
-"""How a gateway comes to a hold: reserve; without a lease, or with too small a one, ensure it once and look again."""
+"""How a gateway comes to a hold, and to a larger one: ask the purse; where there is none, or too little in it, ensure a
+lease once and look again.
+"""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -7,7 +9,7 @@ from uuid import UUID
 from apps.core.errors import StoreUnavailable
 from apps.core.units import MAX_TOKENS
 from apps.limiter import api as limiter
-from apps.limiter.api import Admitted, Ending, Order, PartOfLease, Refusal, RefusalKind
+from apps.limiter.api import Admitted, Ending, Extended, ExtendedKind, Order, PartOfLease, Refusal, RefusalKind
 from apps.quotas.leases import LookAgain, Need, Part
 from simulator.accounts import Account
 from simulator.figures import FIGURES
@@ -16,7 +18,7 @@ from simulator.valkeys import LATEST_MS
 from simulator.world import Steps
 
 if TYPE_CHECKING:
-    from simulator.gateways import Gateway
+    from simulator.gateways import Gateway, Live
 
 TRIES = 4
 LACKING = (RefusalKind.NOLEASE, RefusalKind.LOW, RefusalKind.BUDGET)
@@ -45,6 +47,29 @@ def admit(gateway: "Gateway", account: Account, order: Order) -> Steps[tuple[Ord
             return None
     counts["refused"] += 1
     return None
+
+
+def grow(gateway: "Gateway", live: "Live", tokens: int) -> Steps[None]:
+    """Hold more for a call under way. Only when that is held, and kept, the provider goes on beyond what was."""
+    simulation, order = gateway.simulation, live.order
+    account = next(one for one in simulation.accounts if one.id == order.account)
+    more, call = replace(order, amount=tokens), limiter.extend_call(order.account, order.hold, tokens, order.policy)
+    run_id = gateway.run_id()
+    try:
+        reply = yield from gateway.send(call)
+        if (
+            isinstance(reply, Refusal)
+            and reply.kind in LACKING
+            and (yield from ensure(gateway, need_of(account, more, reply, run_id), reply.now_ms))
+        ):
+            reply = yield from gateway.send(call)
+    except StoreUnavailable:
+        simulation.counts["growth unavailable"] += 1
+        return
+    if isinstance(reply, Extended) and reply.kind is ExtendedKind.OK and not live.done:
+        gateway.keep_growth(live, tokens)
+        simulation.provider.grow(live.call, tokens)
+    simulation.counts["grown" if isinstance(reply, Extended) else f"not grown: {reply.kind}"] += 1
 
 
 def need_of(account: Account, order: Order, seen: Refusal, run_id: str) -> Need:

@@ -157,9 +157,18 @@ class Gateway:
         total, length = simulation.shape_of(live.order.amount)
         simulation.provider.start(live.call, total, min(length, left))
         simulation.counts["admitted"] += 1
+        if simulation.profile.grows and world.chance(simulation.profile.grows):
+            steps = admission.grow(self, live, 1 + int(live.order.amount * world.rng.uniform(0, 2)))
+            world.spawn(self.process, steps, world.rng.randint(0, min(length, left)))
         leaves = world.chance(0.1)
         yield min(length, left) if not leaves else world.rng.randint(0, min(length, left))
         yield from self.finish(live, "client_closed" if leaves else "completed")
+
+    def keep_growth(self, live: Live, tokens: int) -> None:
+        """Write to the spool what a call holds now."""
+        live.ending = replace(live.ending, amount=live.ending.amount + tokens)
+        line = self.spool.admitted[live.call.id]
+        self.spool.admitted[live.call.id] = replace(line, ending=live.ending)
 
     def finish(self, live: Live, outcome: str) -> Steps[None]:
         """End a call once: hang up, note it in the spool, settle."""

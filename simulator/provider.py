@@ -69,6 +69,13 @@ class Provider:
         self.world.spawn(self.process, self._finish(call), after=length_ms)
         self.changed(call)
 
+    def grow(self, call: Call, tokens: int) -> None:
+        """So much more is held for a call, and it may come to as much more."""
+        if call.stage is Stage.RUNNING:
+            call.total += int(tokens * self.world.rng.random())
+        call.amount += tokens
+        self.changed(call)
+
     def stop(self, call: Call) -> int:
         """The connection is gone, or the answer was read to its end: what was generated."""
         if call.stage is not Stage.OVER:

@@ -40,6 +40,7 @@ COUNTED = (
     "unavailable",
     "completed",
     "cut",
+    "grown",
     "swept",
     "corrected",
     "leases",

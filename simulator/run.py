@@ -1,7 +1,6 @@
 """One seed, from its profile to its outcome."""
 
 from collections.abc import Callable
-from random import Random
 
 from simulator.checks import Checks
 from simulator.figures import FIGURES
@@ -23,7 +22,7 @@ LOOK_MS = 30_000
 
 def run_seed(seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
     """Run a seed to its end, or to the first broken promise."""
-    simulation = make(seed, profile_of(Random(-seed)), tell)
+    simulation = make(seed, profile_of(seed), tell)
     return finish(simulation)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from simulator.lab import Lab
 from simulator.oracle import Violation
-from tests.simulator import closings, journals, parts, purses, sweeps
+from tests.simulator import closings, growths, journals, parts, purses, sweeps
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ ABLATIONS = (
     Ablation("order of epochs", parts.no_order_of_epochs, parts.grant_is_delivered_twice),
     Ablation("a grant is sent once", parts.grant_is_repeated, parts.valkey_forgets_a_grant_whose_answer_was_lost),
     Ablation("own purse only", parts.holds_move_any_purse, parts.hold_ends_in_the_next_epoch, tokens=1_500),
+    Ablation("growth from its own purse", growths.holds_grow_from_any_purse, growths.grown_in_the_next_epoch),
+    Ablation("growth is held first", growths.growth_is_not_held, growths.grown_beyond_the_purse),
     Ablation("a return is booked once", parts.every_return_is_news, parts.return_is_drained_twice),
     Ablation("recall by journal", parts.recall_is_believed_by_its_reply, parts.commit_of_a_return_is_not_answered),
 )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from random import Random
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -30,7 +29,7 @@ def valkey() -> Iterator[redis.Redis]:
 def test_a_real_valkey_ends_where_the_twin_did(valkey: redis.Redis) -> None:
     calls = 0
     for seed in SEEDS:
-        simulation = make(seed, profile_of(Random(-seed)))
+        simulation = make(seed, profile_of(seed))
         play(simulation)
         differing = list(replay.differences(simulation, valkey))
         assert not differing, f"seed {seed}: {differing[:3]}"
