@@ -9,7 +9,7 @@ from tests.faults.site.backends import on_both, on_leases
 from tests.faults.site.checks import check
 from tests.faults.site.load import AWAY, Load
 from tests.faults.site.site import Site
-from tests.functional.payers import Payer, eventually, open_payer
+from tests.functional.payers import Payer, eventually, of_tier, open_payer
 
 Fault = Callable[[Site, Load], None]
 FROZEN_SECONDS = 7
@@ -17,8 +17,12 @@ FROZEN_SECONDS = 7
 
 
 def some_poor_payers() -> list[Payer]:
-    """Three whose tokens run out under the load, the one that most calls are for first, and two that have enough."""
-    return [open_payer(tokens=tokens) for tokens in (1500, 600, 600, 1_000_000, 1_000_000)]
+    """Three whose tokens run out under the load, the one that most calls are for first, and two that have enough.
+
+    The streams of the first and the last hold 64 tokens of output at a time.
+    """
+    hot, rich = of_tier(1500, hold_step=64), of_tier(1_000_000, hold_step=64)
+    return [hot, *(open_payer(tokens=tokens) for tokens in (600, 600, 1_000_000)), rich]
 
 
 def killed(site: Site, load: Load) -> None:

@@ -4,15 +4,17 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from apps.quotas import api as quotas
 from tests.faults.site.backends import on_both, on_leases
-from tests.faults.site.checks import QUIET_SECONDS, unfinished
+from tests.faults.site.checks import QUIET_SECONDS, UNREAD, unfinished
 from tests.faults.site.process import Process
 from tests.faults.site.site import Site
 from tests.faults.site.witness import Log, Served
-from tests.functional.payers import Payer, eventually, open_payer
+from tests.functional.payers import Payer, eventually, of_tier, open_payer
 from tests.functional.raw_client import RawCall, abandon_after, read_to_their_ends, send, streams_in_their_midst
 from tests.functional.usage_events import events_of
 
@@ -79,9 +81,35 @@ def test_a_provider_that_tells_nothing_or_nonsense_is_counted(site: Site, fault:
         assert abs(cost - served.generated) <= max(1, ESTIMATED_SHARE * served.generated)
 
 
+@on_both
+@pytest.mark.parametrize(("tokens", "outcome"), [(20_000, "completed"), (1_000, "out_of_tokens")])
+def test_streams_whose_holds_grow_pay_for_what_was_generated(site: Site, tokens: int, outcome: str) -> None:
+    payer = of_tier(tokens, hold_step=64)
+
+    async def all_read() -> list[RawCall]:
+        orders = {"chunk-delay-ms": 20}
+        calls = [await send(url, payer, tokens=200, cap=4_000, orders=orders) for url in site.urls() * 4]
+        for call in calls:
+            assert await call.head() == 200
+        await read_to_their_ends(calls)
+        return calls
+
+    calls = asyncio.run(all_read())
+
+    assert all(call.events[-1] == b"[DONE]" for call in calls)
+    for cost, served in settled(site, calls):
+        assert served.generated - UNREAD <= cost <= served.generated
+    assert {events_of(call.request_id)[0]["outcome"] for call in calls} == {outcome}
+    assert payer.balance().spent == sum(charged(call) for call in calls) <= tokens
+    assert quotas.check_identities() == []
+
+
 @on_leases
-def test_a_killed_gateways_streams_pay_at_least_what_the_last_heartbeat_said(site: Site) -> None:
-    payer = open_payer(tokens=1_000_000)
+@pytest.mark.parametrize("payer_of", [open_payer, partial(of_tier, hold_step=64)], ids=["whole", "growing"])
+def test_a_killed_gateways_streams_pay_at_least_what_the_last_heartbeat_said(
+    site: Site, payer_of: Callable[..., Payer]
+) -> None:
+    payer = payer_of(tokens=1_000_000)
     with asyncio.Runner() as runner:
         calls = runner.run(
             streams_in_their_midst(

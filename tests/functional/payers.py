@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -11,6 +11,9 @@ from django.conf import settings
 
 from apps.accounts import api as accounts
 from apps.limiter.api import Limiter, shard_of
+from apps.orgs.api import assign_tier
+from apps.orgs.models import Tier
+from apps.orgs.tiers import save_tier
 from apps.quotas import api as quotas
 
 T = TypeVar("T")
@@ -27,11 +30,12 @@ def eventually(ask: Callable[[], T], *, seconds: float = PATIENCE_SECONDS) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """A user who pays for the calls of one key."""
+    """A user who pays for the calls of one key. ``grows``: the holds of the streams do."""
 
     user_id: UUID
     key: str
     account: UUID
+    grows: bool = False
 
     def balance(self) -> quotas.Account:
         """The account as the ledger has it now."""
@@ -61,6 +65,14 @@ def open_payer(*, tokens: int, provider: str = "openai") -> Payer:
         reason="test", actor="test",
     )  # fmt: skip
     return Payer(user.id, key, quotas.account_id("user", user.id, provider))
+
+
+def of_tier(tokens: int = 1_000_000, **limits: Any) -> Payer:
+    """Somebody new, with a tier of their own."""
+    payer, name = open_payer(tokens=tokens), f"T{uuid4().hex[:10]}".upper()
+    save_tier(Tier(name=name, **({"bucket_capacity": 100_000, "leak_rate": 1_000} | limits)))
+    assign_tier("user", payer.user_id, name)
+    return replace(payer, grows="hold_step" in limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -13,21 +12,10 @@ from django.conf import settings
 from redis import Redis
 
 from apps.limiter.api import Limiter
-from apps.orgs.api import assign_tier
-from apps.orgs.models import Tier
-from apps.orgs.tiers import save_tier
 from apps.outbox.models import OutboxEvent
-from tests.functional.payers import Oracle, Payer, eventually, open_payer
+from tests.functional.payers import Oracle, Payer, eventually, of_tier, open_payer
 from tests.functional.raw_client import send
 from tests.functional.refusing import GOOD, PATH
-
-
-def of_tier(tokens: int = 1_000_000, **limits: Any) -> Payer:
-    """Somebody new, with a tier of their own."""
-    payer, name = open_payer(tokens=tokens), f"T{uuid4().hex[:10]}".upper()
-    save_tier(Tier(name=name, **({"bucket_capacity": 100_000, "leak_rate": 1_000} | limits)))
-    assign_tier("user", payer.user_id, name)
-    return payer
 
 
 @pytest.fixture

@@ -125,6 +125,8 @@ class Load:
         payer = self._payers[0] if hot else self._choice.choice(self._payers)
         gateway = self._choice.randrange(len(self._urls))
         tokens = self._choice.randint(10, 60) if stream else self._choice.randint(5, 20)
+        if stream and payer.grows:
+            tokens *= 3
         orders = {"chunk-delay-ms": 50} if stream else {"delay-ms": self._choice.randint(0, 60)}
         began = time.monotonic()
         with suppress(OSError):

@@ -3,10 +3,13 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from django.db.models import F, Sum
+from django.db.models.expressions import Combinable
 
 from apps.quotas import api as quotas
 from apps.quotas.models import Hold
@@ -86,19 +89,26 @@ class Log:
 
 def charges(calls: Iterable[Call]) -> dict[str, int]:
     """What the ledger charged each of these calls, by request id."""
-    wanted = [call.request_id for call in calls]
-    rows = Hold.objects.filter(request_id__in=wanted).values_list("request_id", "charged")
-    booked: dict[str, int] = defaultdict(int)
-    for request_id, charged in rows:
-        booked[request_id] += charged
-    return booked
+    return _booked(calls, F("charged"))
+
+
+def costs(calls: Iterable[Call]) -> dict[str, int]:
+    """The same with what the house bore of them."""
+    return _booked(calls, F("charged") + F("absorbed"))
+
+
+def _booked(calls: Iterable[Call], of_hold: Combinable) -> dict[str, int]:
+    holds = Hold.objects.filter(request_id__in=[call.request_id for call in calls])
+    sums = holds.values_list("request_id").annotate(tokens=Sum(of_hold))
+    return defaultdict(int, sums)
 
 
 def oversold(calls: Iterable[Call], log: Log) -> list[str]:
     """Accounts that at some moment had charged, together with what was under way, more than they were granted.
 
     A call weighs its bound while the provider works on it, and what the ledger charged for it before and after: at
-    each line of the log, so no moment is missed.
+    each line of the log, so no moment is missed. Where holds grow, it weighs what it was charged in the end: what was
+    held for it at a moment, the provider cannot know.
     """
     sent = list(calls)
     charged = charges(sent)
@@ -125,6 +135,9 @@ def changes_of(served: Iterable[Served], charged: int) -> list[tuple[float, int]
 def _changes(calls: list[Call], charged: dict[str, int], log: Log) -> dict[UUID, list[tuple[float, int]]]:
     changes: dict[UUID, list[tuple[float, int]]] = defaultdict(list)
     for call in calls:
-        weights = changes_of(log.served.get(call.request_id, ()), charged.get(call.request_id, 0))
+        served, charge = log.served.get(call.request_id, []), charged.get(call.request_id, 0)
+        if call.payer.grows:
+            served = [replace(one, bound=min(one.generated, charge)) for one in served]
+        weights = changes_of(served, charge)
         changes[call.payer.account] += weights
     return changes
