@@ -33,12 +33,12 @@ class Growth:
         self._margin, self._seen = max(self._margin, size - self._seen), size
         if size < self._look_at or self._is_over:
             return True
-        while (used := self._call.progress() + self._of_output(self._margin)) > self._held:
-            if self._is_whole:
-                return True
+        while (used := self._call.progress() + self._of_output(self._margin)) > self._held and not self._is_whole:
             if not await self._grown(used):
                 return False
-        if 4 * used > 3 * self._held and not self._was_refused and not self._is_whole:
+        if self._is_whole:
+            self._is_over = True
+        elif 4 * used > 3 * self._held and not self._was_refused:
             self._ask(used)
         self._look_at = size + max(self._bytes_until(used), LEAST_LOOK_BYTES)
         return True
