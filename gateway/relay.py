@@ -1,6 +1,7 @@
 """The way back: a provider's answer to the client, metered, booked, and with its receipt."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import NoReturn
@@ -17,6 +18,10 @@ from gateway.upstream.sse import EventSplitter
 
 MESSAGE_LIMIT = 500
 LAST_BYTES_SECONDS = 0.2
+
+LOOK_SECONDS = 0.02
+"""In which all is read that is here already."""
+
 OVERLOADED = (429, 503, 529)
 
 OUT_OF_TOKENS = "out_of_tokens"
@@ -98,14 +103,12 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter, grow
     splitter = EventSplitter()
     try:
         while piece := await response.chunk():
-            passed = b"".join(map(meter.pass_on, splitter.feed(piece)))
-            if meter.done:
-                _book(call, meter)
-            if passed:
-                await call.exchange.send_piece(passed)
+            await _pass_on(call, meter, splitter.feed(piece))
             if meter.failed:
                 return _stream_error("The provider failed in mid-stream.")
-            if meter.done or (growth is not None and await _ends_at_hold(call, meter, growth)):
+            if growth is not None and not meter.done and not await growth.covers(meter.size) and call.cut_by is None:
+                await _end_at_hold(call, response, meter, splitter)
+            if meter.done:
                 return None
     except TimeoutError:
         call.cut(SLOW_CLIENT)
@@ -117,14 +120,28 @@ async def _pump(call: Call, response: UpstreamResponse, meter: StreamMeter, grow
     return _stream_error("The provider's stream ended before its end.")
 
 
-async def _ends_at_hold(call: Call, meter: StreamMeter, growth: Growth) -> bool:
-    """End a stream whose hold is used up and cannot grow: to the client it is a cap that was reached."""
-    if await growth.covers(meter.size) or call.cut_by is not None:
-        return False
-    usage = call.counted()
-    call.finish(OUT_OF_TOKENS, usage, "counted" if call.plan.count() else "estimated", 200)
-    await call.exchange.send_piece(meter.cut_short(usage))
-    return True
+async def _pass_on(call: Call, meter: StreamMeter, events: Iterable[bytes]) -> None:
+    passed = b"".join(map(meter.pass_on, events))
+    if meter.done:
+        _book(call, meter)
+    if passed:
+        await call.exchange.send_piece(passed)
+
+
+async def _end_at_hold(call: Call, response: UpstreamResponse, meter: StreamMeter, splitter: EventSplitter) -> None:
+    """End a stream whose hold is used up and cannot grow: to the client it is a cap that was reached.
+
+    What has come in meanwhile was generated, too, so it is passed on and counted first.
+    """
+    with suppress(UpstreamError, TimeoutError):
+        async with asyncio.timeout(LOOK_SECONDS):
+            while not (meter.done or meter.failed) and (piece := await response.chunk()):
+                await _pass_on(call, meter, splitter.feed(piece))
+    if not meter.done:
+        response.abort()
+        usage = call.counted()
+        call.finish(OUT_OF_TOKENS, usage, "counted" if call.plan.count() else "estimated", 200)
+        await call.exchange.send_piece(meter.cut_short(usage))
 
 
 async def _let_go(response: UpstreamResponse, meter: StreamMeter) -> None:

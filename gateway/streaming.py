@@ -85,6 +85,7 @@ class StreamMeter:
 
     def cut_short(self, usage: Usage) -> bytes:
         """The events of a proper end, for a stream that ends before the provider's: ``finish_reason`` "length"."""
+        self.done = True
         latest = orjson.loads(data_of(self._latest) or b"{}")
         head = {name: latest[name] for name in ("id", "object", "created", "model") if name in latest}
         open_choices = sorted({index for index, _ in self.texts} - self._ended)

@@ -97,8 +97,9 @@ def test_streams_whose_holds_grow_pay_for_what_was_generated(site: Site, tokens:
     calls = asyncio.run(all_read())
 
     assert all(call.events[-1] == b"[DONE]" for call in calls)
-    for cost, served in settled(site, calls):
-        assert served.generated - UNREAD <= cost <= served.generated
+    for (cost, served), call in zip(settled(site, calls), calls, strict=True):
+        borne = events_of(call.request_id)[0]["absorbed"]
+        assert served.generated - UNREAD <= cost + borne <= served.generated
     assert {events_of(call.request_id)[0]["outcome"] for call in calls} == {outcome}
     assert payer.balance().spent == sum(charged(call) for call in calls) <= tokens
     assert quotas.check_identities() == []

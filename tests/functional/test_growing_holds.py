@@ -16,6 +16,9 @@ STEP = 64
 AGENTS, CAP, TOKENS = 50, 16_000, 40
 """Agents that might need 800,000 tokens in all, and need 2,000 and their prompts."""
 
+UNREAD = 5
+"""Tokens that the provider may have generated before it learned that nobody reads on."""
+
 MODEL = "gpt-4o-mini"
 HELLO = [{"role": "user", "content": "Say hello."}]
 
@@ -76,7 +79,7 @@ def reserved(payer: Payer) -> int:
 
 
 def test_a_stream_for_which_there_is_no_more_ends_by_length(gateway_url: str, oracle: Oracle, committed: None) -> None:
-    """To the official SDK it is a cap that was reached; to the ledger what was generated, and not one token more."""
+    """To the official SDK it is a cap that was reached. What came while the ledger was asked, the house may bear."""
     payer = thrifty(300)
     client = OpenAI(base_url=f"{gateway_url}/v1", api_key=payer.key, max_retries=0)
     with client.chat.completions.with_streaming_response.create(
@@ -91,11 +94,12 @@ def test_a_stream_for_which_there_is_no_more_ends_by_length(gateway_url: str, or
     assert usage.choices == []
     assert usage.usage is not None
     event = booked(raw.headers["x-request-id"])
-    assert (event["outcome"], event["usage_source"], event["absorbed"]) == ("out_of_tokens", "counted", 0)
-    assert event["charged"] == usage.usage.total_tokens == payer.settled().spent <= 300
-    assert event["charged"] > 300 - 16, "all but what a piece or two might have needed"
+    assert (event["outcome"], event["usage_source"]) == ("out_of_tokens", "counted")
+    assert event["charged"] + event["absorbed"] == usage.usage.total_tokens
+    assert 300 - 16 < event["charged"] == payer.settled().spent <= 300
     served = oracle.ending(raw.headers["x-request-id"])
-    assert (served["client_left"], served["tokens_generated"] < 2_000) == (True, True)
+    generated = served["prompt_tokens"] + served["tokens_generated"]
+    assert (served["client_left"], generated - UNREAD <= usage.usage.total_tokens <= generated) == (True, True)
 
 
 def test_a_client_that_asked_for_no_usage_sees_none_of_it(gateway_url: str, committed: None) -> None:
@@ -116,7 +120,7 @@ def test_many_streams_on_a_nearly_empty_account_hold_never_more_than_it_has(gate
     assert set(outcomes) <= {"completed", "out_of_tokens"}
     account = payer.settled()
     assert account.spent == sum(booked(call.request_id)["charged"] for call in calls) <= 2_000
-    assert (account.held, account.absorbed) == (0, 0)
+    assert account.held == 0
     assert account.spent > 2_000 - len(calls) * STEP
 
 
