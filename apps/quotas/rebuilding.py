@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from apps.limiter.api import EntryKind, Limiter, Recall, recall_call, shard_of
-from apps.quotas.closing import doubt_lease
+from apps.quotas.closing import doubt_leases
 from apps.quotas.leases import Lease, LeaseState, lease_id
 from apps.quotas.store import own_purse, quota_store, tokens_in
 from apps.quotas.transactions import ledger_transaction
@@ -56,7 +56,7 @@ def start_over(found: LeaseStanding) -> bool:
         recall_id = lease_id(found.account, found.epoch)
         order = Recall(recall_id, found.account, found.generation, found.epoch, 0, close=True)
         quota_store().run(recall_call(order))
-    return doubt_lease(found.account, found.epoch, "started over")
+    return bool(doubt_leases([(found.account, found.epoch)], "started over"))
 
 
 def _standing(limiter: Limiter, lease: Lease, journalled: int) -> LeaseStanding:

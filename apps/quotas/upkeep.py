@@ -7,9 +7,11 @@ What PostgreSQL says is always committed before Valkey is told to do what it all
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 from uuid import UUID, uuid5
 
@@ -21,12 +23,13 @@ from prometheus_client import Counter, Gauge
 from apps.core.errors import StoreUnavailable
 from apps.core.ids import uuid7
 from apps.limiter.api import AppliedKind, Limiter, PartOfLease, Purse, Recall, recall_call, shard_of, topup_call
-from apps.quotas.closing import close_lease, doubt_lease, watch_journal
+from apps.quotas.batch import LeaseKey
+from apps.quotas.closing import close_leases, doubt_leases, watch_journal
 from apps.quotas.control import ledger_state, tick
-from apps.quotas.leases import GRANT_MS, Lease, LeaseState, lease_id, may_close
+from apps.quotas.leases import GRANT_MS, Lease, LeaseState, SpoolReport, lease_id, may_close
 from apps.quotas.leasing import passes_in
 from apps.quotas.spools import open_spools
-from apps.quotas.store import mark_of, now_ms, own_purse, own_purses, tokens_in
+from apps.quotas.store import mark_of, now_ms, own_purses, tokens_in
 from apps.quotas.transactions import ledger_transaction
 
 BATCH = 2000
@@ -34,6 +37,12 @@ BATCH = 2000
 
 UNCONFIRMED_MS = 2 * GRANT_MS
 """After this time a part that nobody has confirmed is sent again, if it may be."""
+
+AT_ONCE = 250
+"""Leases of a shard that one step looks after."""
+
+USED, IDLE, RECALLED, LOST = "used", "idle", "recalled", "purse lost"
+"""What is found of an OPEN lease that is due."""
 
 MOST_PARTS_SINCE = 100
 """A purse remembers some more parts than this: an older one might be taken for new."""
@@ -67,6 +76,13 @@ class _Part:
     opens: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A lease in doubt whose time is over."""
+
+    lease: Lease
+
+
 class _Subject(Protocol):
     """What is looked after."""
 
@@ -92,20 +108,22 @@ class Upkeep:
             StoreUnavailable: PostgreSQL did not answer, or Valkey for any of the leases; the others are done.
         """
         self._tick()
-        steps: list[Callable[[], int]] = [
-            *(partial(self._keep, kept) for kept in _by_shard(_due())),
-            *(partial(self._confirm, parts) for parts in _by_shard(_unconfirmed())),
-        ]
         done, failed = 0, None
-        for step in steps:
+        for step in chain(self._keepings(), self._closings()):
             try:
                 done += step()
             except StoreUnavailable as error:
                 failed = error
-        done += self.close()
         if failed is not None:
             raise failed
         return done
+
+    def _keepings(self) -> Iterator[Callable[[], int]]:
+        """What there is to do about OPEN leases, a shard at a time."""
+        for kept in _by_shard(_due()):
+            yield partial(self._keep, kept)
+        for parts in _by_shard(_unconfirmed()):
+            yield partial(self._confirm, parts)
 
     def _tick(self) -> None:
         """The first pass of a process adds nothing: how long nobody was there is not known."""
@@ -114,24 +132,13 @@ class Upkeep:
         self._last = now
 
     def _keep(self, kept: Sequence[_Kept]) -> int:
-        """Of the leases of a shard, prolong those that are used, and let the others go."""
-        done, used = 0, []
+        """Of the leases of a shard, prolong those that are used, recall the idle ones, doubt those that are gone."""
+        leases: dict[str, list[Lease]] = defaultdict(list)
         for one, purse in zip(kept, own_purses(self.limiter, [one.lease for one in kept]), strict=True):
-            if purse is not None and not purse.closed and (one.is_used or purse.live):
-                used.append(_Part(one.lease, uuid7()))
-            else:
-                done += self._let_go(one, purse)
-        return done + len(self._prolong(used))
-
-    def _let_go(self, kept: _Kept, purse: Purse | None) -> bool:
-        """Recall an idle lease, doubt one whose purse is gone."""
-        lease = kept.lease
-        if purse is None:  # A young one may be on its way; by the ledger's clock, where the other was set back.
-            return (lease.age_ms >= UNCONFIRMED_MS or kept.is_over) and _doubt(lease, "purse lost")
-        if purse.closed:
-            return _doubt(lease, "recalled")
-        self._recall_whole(lease)
-        return _doubt(lease, "idle")
+            leases[_fate(one, purse)].append(one.lease)
+        self._recall_whole(leases[IDLE])
+        done = sum(len(_doubt(leases[why], why)) for why in (LOST, RECALLED, IDLE))
+        return done + len(self._prolong([_Part(lease, uuid7()) for lease in leases[USED]]))
 
     def _prolong(self, parts: Sequence[_Part]) -> list[_Part]:
         """Give the purses of a shard another life, each with a part that it may have already; PostgreSQL's rows get it
@@ -143,29 +150,31 @@ class Upkeep:
         still_open = _prolonged([part.lease for part in parts])
         sent = [part for part in parts if (part.lease.account, part.lease.epoch) in still_open]
         replies = self.limiter.run_all([topup_call(_leaving(part, not_after)) for part in sent])
-        return [part for part, reply in zip(sent, replies, strict=True) if _is_known(part.lease, reply.kind)]
+        kinds = [reply.kind for reply in replies]
+        applied = [part for part, kind in zip(sent, kinds, strict=True) if kind in _APPLIED]
+        _steps.labels("prolonged").inc(len(applied))
+        # The others never will be, and their leases are doubted. One that came too late says nothing.
+        lost = [part for part, kind in zip(sent, kinds, strict=True) if kind not in {*_APPLIED, AppliedKind.LATE}]
+        doubted = _doubt([part.lease for part in lost], LOST)
+        return [*applied, *(part for part in lost if _key(part.lease) in doubted)]
 
     def _confirm(self, parts: Sequence[_Part]) -> int:
         """Learn whether parts are in their purses. One that opened its epoch is looked for, any other is sent again."""
         opening = [part for part in parts if part.opens]
         found = own_purses(self.limiter, [part.lease for part in opening]) if opening else []
         lost = [part for part, purse in zip(opening, found, strict=True) if purse is None]
-        doubted = sum([_doubt(part.lease, "never granted") for part in lost])
+        doubted = len(_doubt([part.lease for part in lost], "never granted"))
         known = self._prolong([part for part in parts if not part.opens])
         known += [part for part, purse in zip(opening, found, strict=True) if purse is not None]
         with ledger_transaction() as cursor:
             cursor.execute(_CONFIRM, [[part.id for part in known]])
         return doubted + len(known)
 
-    def _recall_whole(self, lease: Lease) -> None:
-        recall = Recall(
-            uuid5(lease_id(lease.account, lease.epoch), "recall"), lease.account, lease.generation, lease.epoch, 0,
-            close=True,
-        )  # fmt: skip
-        self.limiter.run(recall_call(recall))
+    def _recall_whole(self, leases: Sequence[Lease]) -> None:
+        self.limiter.run_all([recall_call(_whole(lease)) for lease in leases])
 
-    def close(self) -> int:
-        """Close the leases in doubt that may be; returns how many were.
+    def _closings(self) -> Iterator[Callable[[], int]]:
+        """What there is to do about leases in doubt, a shard at a time.
 
         The time is read before what Valkey and the spools say, so that evidence is never newer than it is taken for.
         """
@@ -173,29 +182,55 @@ class Upkeep:
         with connection.cursor() as cursor:
             spools = open_spools(cursor)
         expired = _in_doubt_and_expired(state.tick)
-        if state.closing_frozen:
-            return 0
+        if not state.closing_frozen:
+            for doubts in _by_shard(expired):
+                yield partial(self._close, doubts, state.tick, spools)
+
+    def _close(self, doubts: Sequence[_Doubt], tick: int, spools: Sequence[SpoolReport]) -> int:
+        """Close those of a shard's leases in doubt that may be; returns how many were."""
+        leases = [doubt.lease for doubt in doubts]
+        purses = own_purses(self.limiter, leases)
+        found = list(zip(leases, purses, strict=True))
+        self._recall_whole([lease for lease, purse in found if purse is not None and not purse.closed])
+        mark = mark_of(self.limiter.mark(shard_of(leases[0].account)))
         grace_ms = int(settings.QUOTA_CALL_SECONDS * 1000) + settings.QUOTA_SKEW_SECONDS * 1000
-        closed = 0
-        for lease in expired:
-            purse = own_purse(self.limiter, lease)
-            if purse is not None and not purse.closed:
-                self._recall_whole(lease)
-            mark = mark_of(self.limiter.mark(shard_of(lease.account)))
-            if may_close(lease, mark, spools, in_purse=tokens_in(purse), now_tick=state.tick, grace_ms=grace_ms):
-                closed += close_lease(lease)
-            elif lease.journal != mark.journal and state.tick >= lease.expires_tick + grace_ms:
-                watch_journal(lease, mark)
+
+        def may_be(lease: Lease, purse: Purse | None) -> bool:
+            return may_close(lease, mark, spools, in_purse=tokens_in(purse), now_tick=tick, grace_ms=grace_ms)
+
+        ripe = [lease for lease, purse in found if may_be(lease, purse)]
+        closed = close_leases(ripe)
+        late = [lease for lease in leases if lease.journal != mark.journal and tick >= lease.expires_tick + grace_ms]
+        watch_journal([lease for lease in late if lease not in ripe], mark)
         _steps.labels("closed").inc(closed)
         return closed
 
 
+def _fate(kept: _Kept, purse: Purse | None) -> str:
+    """What becomes of an OPEN lease that is due. A young one without a purse may be on its way: it stays."""
+    if purse is None:  # By the ledger's clock, too, where the other was set back.
+        return LOST if kept.lease.age_ms >= UNCONFIRMED_MS or kept.is_over else ""
+    if purse.closed:
+        return RECALLED
+    return USED if kept.is_used or purse.live else IDLE
+
+
+def _whole(lease: Lease) -> Recall:
+    id_of_it = uuid5(lease_id(lease.account, lease.epoch), "recall")
+    return Recall(id_of_it, lease.account, lease.generation, lease.epoch, 0, close=True)
+
+
 def _by_shard(subjects: Iterable[S]) -> Iterator[list[S]]:
-    """Those of a shard are looked after together: one server has them, and where it is away the others are done."""
+    """Those of a shard are looked after together: one server has them, and where it is away the others are done.
+
+    Not too many at once: what is done about them in PostgreSQL locks their accounts.
+    """
     shards: dict[int, list[S]] = {}
     for subject in subjects:
         shards.setdefault(shard_of(subject.lease.account), []).append(subject)
-    yield from shards.values()
+    for of_shard in shards.values():
+        for start in range(0, len(of_shard), AT_ONCE):
+            yield of_shard[start : start + AT_ONCE]
 
 
 def _prolonged(leases: Sequence[Lease]) -> set[tuple[UUID, int]]:
@@ -219,20 +254,20 @@ def _leaving(part: _Part, not_after_ms: int) -> PartOfLease:
     )  # fmt: skip
 
 
-def _is_known(lease: Lease, kind: AppliedKind) -> bool:
-    """What became of a part: it is in its purse, or (then the lease is doubted) never will be; late says nothing."""
-    if kind in {AppliedKind.OK, AppliedKind.DUP}:
-        _steps.labels("prolonged").inc()
-        return True
-    return kind is not AppliedKind.LATE and _doubt(lease, "purse lost")
+_APPLIED = {AppliedKind.OK, AppliedKind.DUP}
 
 
-def _doubt(lease: Lease, why: str) -> bool:
-    changed = doubt_lease(lease.account, lease.epoch, why)
-    if changed:
-        _steps.labels("doubted").inc()
-        log.info("lease.doubted", account=str(lease.account), epoch=lease.epoch, why=why)
-    return changed
+def _key(lease: Lease) -> LeaseKey:
+    return lease.account, lease.epoch
+
+
+def _doubt(leases: Iterable[Lease], why: str) -> set[LeaseKey]:
+    """Put leases in doubt; which of them were not yet."""
+    doubted = doubt_leases([_key(lease) for lease in leases], why)
+    _steps.labels("doubted").inc(len(doubted))
+    for account, epoch in doubted:
+        log.info("lease.doubted", account=str(account), epoch=epoch, why=why)
+    return doubted
 
 
 _LEASE_COLUMNS = """
@@ -308,12 +343,12 @@ ORDER BY part.made_at LIMIT %s
 _CONFIRM = "UPDATE quotas_lease_part SET applied = true WHERE id = ANY(%s)"
 
 
-def _in_doubt_and_expired(now_tick: int) -> list[Lease]:
+def _in_doubt_and_expired(now_tick: int) -> list[_Doubt]:
     """Also tells the metrics how many are in doubt at all."""
     ((count, tokens),) = _rows(_DOUBTS, [])
     _in_doubt.set(count)
     _tokens_in_doubt.set(tokens)
-    return [_lease(row) for row in _rows(_EXPIRED, [now_tick, BATCH])]
+    return [_Doubt(_lease(row)) for row in _rows(_EXPIRED, [now_tick, BATCH])]
 
 
 _DOUBTS = """

@@ -101,6 +101,8 @@ def test_without_valkey_calls_are_refused_at_once(site: Site, outage: Outage, se
 def test_without_postgresql_leased_accounts_are_served(site: Site, outage: Outage, seconds: float) -> None:
     with calling(site.gateways[0].url, open_payer(tokens=10_000_000)) as caller:
         assert caller.ask(cap=MANY).status == 200
+        # The news of a new key makes gateways look it up again, which nobody could while PostgreSQL is away.
+        assert serves_for_a_second(caller)
 
         outage(site.ledger.process, site.ledger_ways())
         answers = asked_for(caller, seconds)

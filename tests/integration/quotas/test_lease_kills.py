@@ -38,9 +38,9 @@ leased(UUID("{account}"), 10)
 """
 
 CLOSE = """
-from apps.quotas.closing import close_lease
+from apps.quotas.closing import close_leases
 from apps.quotas.api import Lease, LeaseState
-close_lease(Lease(UUID("{account}"), {epoch}, 1, 40, 0, 0, LeaseState.DOUBT, expires_tick={tick}))
+close_leases([Lease(UUID("{account}"), {epoch}, 1, 40, 0, 0, LeaseState.DOUBT, expires_tick={tick})])
 """
 
 
