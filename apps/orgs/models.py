@@ -188,7 +188,8 @@ class Tier(models.Model):
     )  # fmt: skip
     max_wait_ms = models.IntegerField(
         "longest wait (ms)", default=10_000, validators=_within(1, MAX_WAIT_MS),
-        help_text="Shape only: a call that would have to wait longer is refused.",
+        help_text="Shape: a call that would have to wait longer is refused. A stream whose hold grows waits no longer "
+        "for room in the bucket either.",
     )  # fmt: skip
     priority = models.IntegerField(
         default=0, validators=_within(0, 10**6), help_text="Of several assigned tiers the one with the highest counts."

@@ -84,6 +84,23 @@ def test_a_tiers_bucket_is_made_and_changed(console: Console, call: Call, payer:
     follows("a bucket", lambda: call().headers["x-ratelimit-limit-tokens"] == "70000")
 
 
+def test_a_tiers_step_of_holds_is_checked_and_kept(console: Console) -> None:
+    tier = f"STEP_{uuid4().hex[:8].upper()}"
+    console.open("orgs/tier/add/")
+    for name, value in {"name": tier, "bucket_capacity": "50000", "leak_rate": "1000000", "hold_step": "10"}.items():
+        console.page.fill(f"[name={name}]", value)
+    console.save()
+    console.page.get_by_text("greater than or equal to 64").wait_for()
+
+    console.page.fill("[name=hold_step]", "256")
+    console.save()
+    assert [row for row in console.rows() if tier in row]
+    console.open("orgs/tier/")
+    console.page.get_by_role("link", name=tier).click()
+    console.page.locator("[name=hold_step]").wait_for()
+    assert console.page.locator("[name=hold_step]").input_value() == "256"
+
+
 def test_a_revoked_key_is_refused(console: Console, call: Call, payer: Payer) -> None:
     assert call().status_code == 200
     name = payer.key.split("_")[2][:10]

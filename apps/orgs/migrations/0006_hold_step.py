@@ -21,6 +21,17 @@ class Migration(migrations.Migration):
                 validators=[MinValueValidator(LEAST), MaxValueValidator(MOST)],
             ),
         ),
+        migrations.AlterField(
+            "tier",
+            "max_wait_ms",
+            models.IntegerField(
+                default=10_000,
+                help_text="Shape: a call that would have to wait longer is refused. A stream whose hold grows waits no "
+                "longer for room in the bucket either.",
+                validators=[MinValueValidator(1), MaxValueValidator(600_000)],
+                verbose_name="longest wait (ms)",
+            ),
+        ),
         migrations.AddConstraint(
             "tier",
             models.CheckConstraint(
