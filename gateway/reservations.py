@@ -34,8 +34,6 @@ log = structlog.get_logger("gateway.reservations")
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 5.0
 
-GROWN = "grown"
-
 
 class Running(Protocol):
     """A call under way, as its reservation knows it."""
@@ -134,25 +132,30 @@ class Reservations:
         Where the bucket has no room for them yet, they are waited for, as long as a call of the tier may wait. Where
         the account has fewer, those are held.
         """
-        outcome, patience_ms = "", reservation.plan.tier.max_wait_ms
-        while not outcome:
+        try:
+            await self._extend(reservation, tokens)
+        except LeakyError as error:
+            reason = error.refusal.kind if isinstance(error, LimitReached) else error.code
+            tally.count(metrics.GROWTHS, reason)
+            log.info("hold.not_grown", reservation_id=str(reservation.id), tokens=tokens, reason=reason)
+            return False
+        tally.count(metrics.GROWTHS, "grown")
+        return True
+
+    async def _extend(self, reservation: Reservation, tokens: int) -> None:
+        patience_ms = reservation.plan.tier.max_wait_ms
+        while True:
             try:
-                await self._quota.extend(reservation.demand, tokens)
-                outcome = GROWN
+                return await self._quota.extend(reservation.demand, tokens)
             except LimitReached as limit:
-                wait_ms, patience_ms = limit.refusal.wait_ms, patience_ms - limit.refusal.wait_ms
+                patience_ms -= limit.refusal.wait_ms
                 if limit.refusal.kind is not RefusalKind.FULL or patience_ms < 0:
-                    outcome = limit.refusal.kind
-                else:
-                    await asyncio.sleep(wait_ms / 1000)
+                    raise
+                await asyncio.sleep(limit.refusal.wait_ms / 1000)
             except InsufficientQuota as short:
-                outcome, tokens = ("", short.available) if 0 < short.available < tokens else (short.code, tokens)
-            except LeakyError as error:
-                outcome = error.code
-        tally.count(metrics.GROWTHS, outcome)
-        if outcome != GROWN:
-            log.info("hold.not_grown", reservation_id=str(reservation.id), tokens=tokens, reason=outcome)
-        return outcome == GROWN
+                if not 0 < short.available < tokens:
+                    raise
+                tokens = short.available
 
     def settle(self, reservation: Reservation, ending: Ending, answer: bytes | None = None) -> None:
         """Settle in the background, once; the caller does not wait, and its client may be gone.

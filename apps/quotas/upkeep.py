@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import structlog
@@ -76,22 +76,7 @@ class _Part:
     opens: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A lease in doubt whose time is over."""
-
-    lease: Lease
-
-
-class _Subject(Protocol):
-    """What is looked after."""
-
-    @property
-    def lease(self) -> Lease:
-        """Whose it is."""
-
-
-S = TypeVar("S", bound=_Subject)
+S = TypeVar("S")
 
 
 @dataclass(slots=True)
@@ -120,9 +105,9 @@ class Upkeep:
 
     def _keepings(self) -> Iterator[Callable[[], int]]:
         """What there is to do about OPEN leases, a shard at a time."""
-        for kept in _by_shard(_due()):
+        for kept in _by_shard(_due(), lambda kept: kept.lease):
             yield partial(self._keep, kept)
-        for parts in _by_shard(_unconfirmed()):
+        for parts in _by_shard(_unconfirmed(), lambda part: part.lease):
             yield partial(self._confirm, parts)
 
     def _tick(self) -> None:
@@ -183,12 +168,11 @@ class Upkeep:
             spools = open_spools(cursor)
         expired = _in_doubt_and_expired(state.tick)
         if not state.closing_frozen:
-            for doubts in _by_shard(expired):
-                yield partial(self._close, doubts, state.tick, spools)
+            for leases in _by_shard(expired, lambda lease: lease):
+                yield partial(self._close, leases, state.tick, spools)
 
-    def _close(self, doubts: Sequence[_Doubt], tick: int, spools: Sequence[SpoolReport]) -> int:
+    def _close(self, leases: Sequence[Lease], tick: int, spools: Sequence[SpoolReport]) -> int:
         """Close those of a shard's leases in doubt that may be; returns how many were."""
-        leases = [doubt.lease for doubt in doubts]
         purses = own_purses(self.limiter, leases)
         found = list(zip(leases, purses, strict=True))
         self._recall_whole([lease for lease, purse in found if purse is not None and not purse.closed])
@@ -220,14 +204,14 @@ def _whole(lease: Lease) -> Recall:
     return Recall(id_of_it, lease.account, lease.generation, lease.epoch, 0, close=True)
 
 
-def _by_shard(subjects: Iterable[S]) -> Iterator[list[S]]:
+def _by_shard(subjects: Iterable[S], lease_of: Callable[[S], Lease]) -> Iterator[list[S]]:
     """Those of a shard are looked after together: one server has them, and where it is away the others are done.
 
     Not too many at once: what is done about them in PostgreSQL locks their accounts.
     """
     shards: dict[int, list[S]] = {}
     for subject in subjects:
-        shards.setdefault(shard_of(subject.lease.account), []).append(subject)
+        shards.setdefault(shard_of(lease_of(subject).account), []).append(subject)
     for of_shard in shards.values():
         for start in range(0, len(of_shard), AT_ONCE):
             yield of_shard[start : start + AT_ONCE]
@@ -343,12 +327,12 @@ ORDER BY part.made_at LIMIT %s
 _CONFIRM = "UPDATE quotas_lease_part SET applied = true WHERE id = ANY(%s)"
 
 
-def _in_doubt_and_expired(now_tick: int) -> list[_Doubt]:
+def _in_doubt_and_expired(now_tick: int) -> list[Lease]:
     """Also tells the metrics how many are in doubt at all."""
     ((count, tokens),) = _rows(_DOUBTS, [])
     _in_doubt.set(count)
     _tokens_in_doubt.set(tokens)
-    return [_Doubt(_lease(row)) for row in _rows(_EXPIRED, [now_tick, BATCH])]
+    return [_lease(row) for row in _rows(_EXPIRED, [now_tick, BATCH])]
 
 
 _DOUBTS = """

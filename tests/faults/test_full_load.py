@@ -40,45 +40,31 @@ def full_load(site: Site) -> Iterator[Load]:
         load.runs_out()
 
 
+def ledger_crashed(site: Site, load: Load) -> None:
+    site.ledger.stop_at_once()
+    site.ledger.process.start()
+    connection.close()
+
+
+def drainer_killed(site: Site, load: Load) -> None:
+    """Another goes on beside its successor."""
+    site.add_worker("second", "alone")
+    site.workers[0].kill()
+    load.runs_well(SETTLED_CALLS)
+    site.workers[0].start()
+
+
+def gateway_frozen(site: Site, load: Load) -> None:
+    site.gateways[0].freeze()
+    time.sleep(FROZEN_SECONDS)
+    site.gateways[0].thaw()
+
+
 @on_leases
-@pytest.mark.parametrize("fault", QUOTA_FAULTS)
-def test_the_quota_store_fails(site: Site, fault: Callable[[Site, Load], None]) -> None:
+@pytest.mark.parametrize("fault", [*QUOTA_FAULTS, ledger_crashed, drainer_killed, gateway_frozen])
+def test_nothing_is_oversold_or_lost(site: Site, fault: Callable[[Site, Load], None]) -> None:
     with full_load(site) as load:
         fault(site, load)
-
-    check(site, load.calls)
-    assert uncharged_share(site, load.calls) <= UNCHARGED
-
-
-@on_leases
-def test_the_ledger_crashes(site: Site) -> None:
-    with full_load(site) as load:
-        site.ledger.stop_at_once()
-        site.ledger.process.start()
-        connection.close()
-
-    check(site, load.calls)
-    assert uncharged_share(site, load.calls) <= UNCHARGED
-
-
-@on_leases
-def test_a_drainer_is_killed_and_its_successor_beside_another(site: Site) -> None:
-    site.add_worker("second", "alone")
-    with full_load(site) as load:
-        site.workers[0].kill()
-        load.runs_well(SETTLED_CALLS)
-        site.workers[0].start()
-
-    check(site, load.calls)
-    assert uncharged_share(site, load.calls) <= UNCHARGED
-
-
-@on_leases
-def test_a_gateway_freezes_and_goes_on(site: Site) -> None:
-    with full_load(site) as load:
-        site.gateways[0].freeze()
-        time.sleep(FROZEN_SECONDS)
-        site.gateways[0].thaw()
 
     check(site, load.calls)
     assert uncharged_share(site, load.calls) <= UNCHARGED
